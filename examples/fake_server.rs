@@ -1,0 +1,100 @@
+//! A fake IDPFlare on a loopback port, for programs that are not written in Rust, or not to be
+//! changed.
+//!
+//! The first line on stdout is `{"authority":"http://127.0.0.1:PORT","api_key":"idk_…"}`, with a key
+//! that has all scopes. Then each request is a line on stderr, until SIGINT or SIGTERM.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use idpflare_management::testing::FakeIdpflare;
+use lexopt::prelude::*;
+
+const USAGE: &str = "\
+usage: fake_server [--port N] [--seed-users N]
+
+  --port N        the port on 127.0.0.1; 0, the default, picks one that is free
+  --seed-users N  starts with N demonstration users; the default is 0";
+
+#[derive(Default)]
+struct Arguments {
+    port: u16,
+    seed_users: usize,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("fake_server: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fake_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse() -> Result<Option<Arguments>, lexopt::Error> {
+    let mut arguments = Arguments::default();
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("port") => arguments.port = parser.value()?.parse()?,
+            Long("seed-users") => arguments.seed_users = parser.value()?.parse()?,
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(arguments))
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let fake = FakeIdpflare::new();
+    fake.seed(arguments.seed_users);
+    fake.on_request(|entry| eprintln!("{entry}"));
+    // Taken before anyone is told where the server is: a signal may come right after.
+    let stop = stop_signal()?;
+    let server = fake.serve_on(arguments.port).await?;
+    let line = serde_json::json!({"authority": server.authority(), "api_key": fake.api_key()});
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()?;
+    stop.await;
+    server.shutdown().await;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler there is nothing to wait for but the end of the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

@@ -1,0 +1,42 @@
+# What CI runs, one recipe a check. `just` lists them, `just ci` runs them all.
+
+_default:
+    @just --list
+
+# Everything.
+ci: fmt clippy test features sans-io docs examples package deny rust-version
+
+fmt:
+    cargo fmt --all --check
+
+clippy:
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+test:
+    cargo test --workspace --all-features
+
+# Every combination of features builds by itself, without what dev-dependencies switch on.
+features:
+    cargo hack check --workspace --feature-powerset --no-dev-deps --locked
+
+# Without default features no HTTP, TLS or socket code is left in the tree.
+sans-io:
+    .ci/sans-io
+
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --all-features --no-deps --locked
+
+# The examples, as a newcomer runs them.
+examples:
+    .ci/examples
+
+package:
+    cargo package --workspace --locked
+
+# Licences, sources and banned crates. Advisories are left out: they need a network.
+deny:
+    cargo deny --locked check bans licenses sources
+
+# `rust-version` is what the dependencies ask for, no more and no less.
+rust-version:
+    .ci/rust-version

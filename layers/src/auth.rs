@@ -1,0 +1,188 @@
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use http::header::AUTHORIZATION;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{BoxError, KeyHandle, Origin};
+
+/// Adds `Authorization: Bearer …` to the requests of one origin.
+///
+/// The key is read for each request, so [`KeyHandle::rotate`] takes effect with the next attempt,
+/// if this layer is inside of what repeats requests; outside, all attempts of a call have the key
+/// that its first one had. An `Authorization` that the request already has is replaced.
+///
+/// A request to any other origin is not sent at all: it fails with [`OriginMismatch`], so that no
+/// redirect and no mistake of a caller carries the key elsewhere.
+///
+/// Layers outside of this one never see the key.
+///
+/// ```
+/// use http::{Request, Response, Uri};
+/// use idpflare_layers::{ApiKey, ApiKeyLayer, BoxError, KeyHandle, Origin};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let handle = KeyHandle::new(ApiKey::new("idk_example")?);
+/// let origin = Origin::of(&Uri::from_static("https://api.example.com"))?;
+/// let service = ApiKeyLayer::new(handle.clone(), origin).layer(service_fn(
+///     async |request: Request<()>| {
+///         assert_eq!(request.headers()["authorization"], "Bearer idk_example");
+///         Ok::<_, BoxError>(Response::new(()))
+///     },
+/// ));
+///
+/// let here = Request::get("https://api.example.com/users").body(())?;
+/// assert!(service.clone().oneshot(here).await.is_ok());
+///
+/// let elsewhere = Request::get("https://evil.example.net/users").body(())?;
+/// let error = service.oneshot(elsewhere).await.expect_err("another origin");
+/// assert_eq!(
+///     error.to_string(),
+///     "not sent: the API key is for https://api.example.com, the request for https://evil.example.net"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ApiKeyLayer {
+    key: KeyHandle,
+    origin: Origin,
+}
+
+impl ApiKeyLayer {
+    /// The key, or the handle on it, and the only origin that it is sent to.
+    #[must_use]
+    pub fn new(key: impl Into<KeyHandle>, origin: Origin) -> Self {
+        Self {
+            key: key.into(),
+            origin,
+        }
+    }
+}
+
+impl<S> Layer<S> for ApiKeyLayer {
+    type Service = ApiKeyAuth<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ApiKeyAuth {
+            inner,
+            key: self.key.clone(),
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+/// The service of [`ApiKeyLayer`].
+#[derive(Clone, Debug)]
+pub struct ApiKeyAuth<S> {
+    inner: S,
+    key: KeyHandle,
+    origin: Origin,
+}
+
+impl<S, B> Service<http::Request<B>> for ApiKeyAuth<S>
+where
+    S: Service<http::Request<B>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ApiKeyFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        if !self.origin.matches(request.uri()) {
+            let mismatch = OriginMismatch::new(&self.origin, request.uri());
+            return ApiKeyFuture {
+                state: State::Refused {
+                    mismatch: Some(mismatch),
+                },
+            };
+        }
+        let authorization = self.key.authorization();
+        request.headers_mut().insert(AUTHORIZATION, authorization);
+        ApiKeyFuture {
+            state: State::Calling {
+                future: self.inner.call(request),
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`ApiKeyAuth`].
+    #[derive(Debug)]
+    pub struct ApiKeyFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[derive(Debug)]
+    enum State<F> {
+        Calling { #[pin] future: F },
+        Refused { mismatch: Option<OriginMismatch> },
+    }
+}
+
+impl<F, T, E> Future for ApiKeyFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Calling { future } => future.poll(cx).map_err(Into::into),
+            StateProjection::Refused { mismatch } => match mismatch.take() {
+                Some(mismatch) => Poll::Ready(Err(mismatch.into())),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+/// A request for another origin than the API key's. It was not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginMismatch {
+    expected: String,
+    found: String,
+}
+
+impl OriginMismatch {
+    fn new(expected: &Origin, found: &Uri) -> Self {
+        let found = Origin::of(found).map_or_else(
+            |_| String::from("a URL without an http or https origin"),
+            |origin| origin.to_string(),
+        );
+        Self {
+            expected: expected.to_string(),
+            found,
+        }
+    }
+}
+
+impl fmt::Display for OriginMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, found } = self;
+        write!(
+            f,
+            "not sent: the API key is for {expected}, the request for {found}"
+        )
+    }
+}
+
+impl Error for OriginMismatch {}

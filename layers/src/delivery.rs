@@ -1,0 +1,232 @@
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::StatusCode;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    BoxError, Call, CollectError, OriginMismatch, Timeout, TimeoutScope, TransportError,
+    find_source,
+};
+
+/// What is known of whether the server acted on a request.
+///
+/// Ordered from the best to the worst answer to "may I send it again?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// Nothing of it reached the server, or the server said that it did not look at it.
+    NotSent,
+    /// The server answered, and its answer tells what it did: any status but those of `Unknown`.
+    Answered,
+    /// The server may have acted: the connection was lost after sending, the wait was given up, or
+    /// the reply (408 or 5xx) does not say.
+    Unknown,
+}
+
+impl Delivery {
+    /// What a reply with this status says, whatever becomes of its body.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT {
+            Self::Unknown
+        } else {
+            Self::Answered
+        }
+    }
+
+    /// What an error of the transport says, judged by the typed errors in its chain. An error that
+    /// nobody typed says [`Unknown`](Self::Unknown).
+    #[must_use]
+    pub fn of_error(error: &(dyn Error + 'static)) -> Self {
+        // Asked first: once a head has arrived, what its body broke off for tells nothing more.
+        if let Some(collect) = find_source::<CollectError>(error) {
+            return Self::of_status(collect.status());
+        }
+        if let Some(transport) = find_source::<TransportError>(error) {
+            return transport.delivery();
+        }
+        let connecting = find_source::<Timeout>(error)
+            .is_some_and(|timeout| timeout.scope() == TimeoutScope::Connect);
+        if connecting || find_source::<OriginMismatch>(error).is_some() {
+            return Self::NotSent;
+        }
+        Self::Unknown
+    }
+
+    pub(crate) fn from_rank(rank: u8) -> Self {
+        match rank {
+            0 => Self::NotSent,
+            1 => Self::Answered,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(crate) fn rank(self) -> u8 {
+        match self {
+            Self::NotSent => 0,
+            Self::Answered => 1,
+            Self::Unknown => 2,
+        }
+    }
+}
+
+/// Records in the request's [`Call`] each send, and what is known of it afterwards.
+///
+/// It belongs directly around the transport, where every attempt passes, whatever the layers
+/// further out do; then [`Call::attempts`] and [`Call::delivery`] hold in every order of those.
+/// Moved outside a layer that repeats requests, it counts those repeats as one.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct DeliveryLayer {}
+
+impl DeliveryLayer {
+    /// The layer; it has nothing to configure.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl<S> Layer<S> for DeliveryLayer {
+    type Service = RecordDelivery<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RecordDelivery { inner }
+    }
+}
+
+/// The service of [`DeliveryLayer`].
+#[derive(Clone, Debug)]
+pub struct RecordDelivery<S> {
+    inner: S,
+}
+
+impl<S, B, ResB> Service<http::Request<B>> for RecordDelivery<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<ResB>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = DeliveryFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        let call = Call::of_or_insert(&mut request);
+        call.begin_send();
+        DeliveryFuture {
+            future: self.inner.call(request),
+            call,
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`RecordDelivery`]. Dropped before it is done, it leaves the send as one of
+    /// unknown outcome.
+    #[derive(Debug)]
+    pub struct DeliveryFuture<F> {
+        #[pin]
+        future: F,
+        call: Call,
+    }
+}
+
+impl<F, B, E> Future for DeliveryFuture<F>
+where
+    F: Future<Output = Result<http::Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<http::Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let outcome = ready!(this.future.poll(cx)).map_err(Into::into);
+        this.call.end_send(match &outcome {
+            Ok(reply) => Delivery::of_status(reply.status()),
+            Err(error) => Delivery::of_error(&**error),
+        });
+        Poll::Ready(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tower::ServiceExt;
+    use tower_test::mock;
+
+    use super::*;
+
+    async fn outcome(send: impl FnOnce(mock::SendResponse<http::Response<()>>)) -> Call {
+        let (transport, mut server) = mock::pair::<http::Request<()>, http::Response<()>>();
+        let call = Call::new();
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(call.clone());
+        let reply = DeliveryLayer::new().layer(transport).oneshot(request);
+        let serve = async {
+            let (_, respond) = server.next_request().await.expect("one request");
+            assert_eq!(call.delivery(), Delivery::Unknown, "while it is on its way");
+            send(respond);
+        };
+        let _ = tokio::join!(reply, serve);
+        call
+    }
+
+    #[tokio::test]
+    async fn a_status_or_a_typed_error_decides() {
+        for (status, delivery) in [
+            (200, Delivery::Answered),
+            (404, Delivery::Answered),
+            (429, Delivery::Answered),
+            (408, Delivery::Unknown),
+            (503, Delivery::Unknown),
+        ] {
+            let call = outcome(|respond| {
+                let mut reply = http::Response::new(());
+                *reply.status_mut() = StatusCode::from_u16(status).expect("a status");
+                respond.send_response(reply);
+            })
+            .await;
+            assert_eq!((call.attempts(), call.delivery()), (1, delivery));
+        }
+        let refused = outcome(|respond| {
+            respond.send_error(TransportError::connect("connection refused".into()));
+        });
+        assert_eq!(refused.await.delivery(), Delivery::NotSent);
+        let untyped = outcome(|respond| respond.send_error("gone"));
+        assert_eq!(untyped.await.delivery(), Delivery::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_send_that_was_given_up_stays_unknown() {
+        let (transport, _server) = mock::pair::<http::Request<()>, http::Response<()>>();
+        let call = Call::new();
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(call.clone());
+        let reply = DeliveryLayer::new().layer(transport).oneshot(request);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), reply)
+                .await
+                .is_err()
+        );
+        assert_eq!(call.delivery(), Delivery::Unknown);
+    }
+
+    #[test]
+    fn the_worst_is_the_greatest() {
+        assert!(Delivery::NotSent < Delivery::Answered);
+        assert!(Delivery::Answered < Delivery::Unknown);
+        for delivery in [Delivery::NotSent, Delivery::Answered, Delivery::Unknown] {
+            assert_eq!(Delivery::from_rank(delivery.rank()), delivery);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Tower layers for HTTP clients.
+//!
+//! Each layer stands alone in any stack whose requests are [`http::Request`]s, whatever their body
+//! type, and none of them knows what API it serves. What a layer needs to know about a request it
+//! reads from the request's [`http::Extensions`], never from its own position in the stack:
+//!
+//! - [`&'static Operation`](Operation): which operation the request performs, whether repeating it
+//!   is safe, which scope it needs. Optional; put there by the API client that built the request.
+//! - [`Call`]: what all attempts of one call share: the absolute deadline, how often something was
+//!   sent, and whether the server may have acted. The outermost layer of this crate inserts it
+//!   where the client did not.
+//!
+//! | layer | what it does | default |
+//! |---|---|---|
+//! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
+//! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
+//! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
+//! | [`CollectLayer`] | reads the reply's body into memory, up to a limit | none: the limit is an argument |
+//! | [`DeliveryLayer`] | records every send, and what is known of it, in the [`Call`] | – |
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use idpflare_layers::{
+//!     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer,
+//!     DeliveryLayer, Origin,
+//! };
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let origin = Origin::of(&http::Uri::from_static("https://api.example.com"))?;
+//! let transport = service_fn(async |request: http::Request<Full<Bytes>>| {
+//!     assert!(request.headers()["authorization"].is_sensitive());
+//!     Ok::<_, BoxError>(http::Response::new(Full::new(Bytes::from("hello"))))
+//! });
+//!
+//! let service = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::new(Duration::from_secs(30)))
+//!     .layer(AttemptTimeoutLayer::new(Duration::from_secs(10)))
+//!     .layer(ApiKeyLayer::new(ApiKey::new("idk_example")?, origin))
+//!     .layer(CollectLayer::new(1024 * 1024))
+//!     .layer(DeliveryLayer::new())
+//!     .service(transport);
+//!
+//! let request = http::Request::get("https://api.example.com/greeting").body(Full::default())?;
+//! let reply = service.oneshot(request).await?;
+//! assert_eq!(reply.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod api_key;
+mod attempt_timeout;
+mod auth;
+mod call;
+mod collect;
+mod deadline;
+mod delivery;
+mod error;
+mod operation;
+mod origin;
+mod retry_after;
+mod status;
+mod timeout;
+mod transport_error;
+
+pub use api_key::{ApiKey, InvalidApiKey, KeyHandle};
+pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
+pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, OriginMismatch};
+pub use call::{Call, ReplyHead};
+pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
+pub use deadline::{Deadline, DeadlineFuture, DeadlineLayer};
+pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
+pub use error::{BoxError, find_source};
+pub use operation::{Operation, Safety};
+pub use origin::{InvalidOrigin, Origin};
+pub use retry_after::retry_after;
+pub use status::is_transient;
+pub use timeout::{Timeout, TimeoutScope};
+pub use transport_error::{TransportError, TransportPhase};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,0 +1,221 @@
+//! What Tower expects of every service, and what each layer keeps.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::Uri;
+use idpflare_layers::{
+    ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
+    Origin,
+};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::support::{Held, Stage, Strict, StrictError, poll, secs, typed};
+
+const HERE: &str = "https://api.example.com/";
+
+type Request = http::Request<Held<()>>;
+
+fn request(token: &Arc<()>) -> Request {
+    let body = Held::new((), Arc::clone(token));
+    http::Request::get(HERE).body(body).expect("a request")
+}
+
+fn is_send_sync_clone<L>(layer: &L)
+where
+    L: Layer<Strict> + Send + Sync + Clone + 'static,
+    L::Service: Service<Request, Future: Send + 'static> + Send + Sync + Clone + 'static,
+{
+    fn assert<T: Send + Sync + Clone + 'static>(_: &T) {}
+    assert(layer);
+    assert(&layer.layer(Strict::new(Stage::Replies, &Arc::new(()))));
+}
+
+async fn passes_on_that_it_is_not_ready<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request>>,
+{
+    let mut service = layer.layer(Strict::new(Stage::NeverReady, &Arc::new(())));
+    assert!(poll(pin!(service.ready())).is_pending());
+    assert!(poll(pin!(service.ready())).is_pending());
+}
+
+async fn a_clone_must_be_ready_itself<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request, Error = BoxError> + Clone>,
+{
+    let token = Arc::new(());
+    let mut service = layer.layer(Strict::new(Stage::Replies, &token));
+    service.ready().await.expect("ready");
+    let mut clone = service.clone();
+    let called = catch_unwind(AssertUnwindSafe(|| drop(clone.call(request(&token)))));
+    assert!(called.is_err(), "the clone has taken over readiness");
+}
+
+async fn readiness_is_that_of_the_service_that_is_called<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request, Error = BoxError> + Clone>,
+{
+    let token = Arc::new(());
+    let mut service = layer.layer(Strict::new(Stage::Replies, &token));
+    for _ in 0..3 {
+        service.ready().await.expect("ready");
+        let mut clone = service.clone();
+        assert!(service.call(request(&token)).await.is_ok());
+        clone.ready().await.expect("ready");
+        assert!(clone.call(request(&token)).await.is_ok());
+        // Asking twice is allowed.
+        service.ready().await.expect("ready");
+    }
+}
+
+async fn a_ready_service_can_be_dropped_unused<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request, Error = BoxError>>,
+{
+    let token = Arc::new(());
+    let mut service = layer.layer(Strict::new(Stage::Replies, &token));
+    service.ready().await.expect("ready");
+    drop(service);
+    assert_eq!(Arc::strong_count(&token), 1);
+}
+
+async fn cancellation_leaves_nothing_behind<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request, Error = BoxError> + Clone>,
+{
+    for stage in [
+        Stage::NeverReady,
+        Stage::HangsInCall,
+        Stage::HangsInBody,
+        Stage::FailsReadiness,
+        Stage::FailsInCall,
+        Stage::Replies,
+    ] {
+        for polls in 0..4 {
+            let token = Arc::new(());
+            let service = layer.layer(Strict::new(stage, &token));
+            let idle = Arc::strong_count(&token);
+            {
+                let mut reply = pin!(service.clone().oneshot(request(&token)));
+                let mut done = false;
+                for _ in 0..polls {
+                    done = done || poll(reply.as_mut()).is_ready();
+                }
+                if !done {
+                    assert!(Arc::strong_count(&token) > idle, "{stage:?}");
+                }
+            }
+            let left = Arc::strong_count(&token);
+            assert_eq!(left, idle, "{stage:?} after {polls} polls");
+            drop(service);
+            let left = Arc::strong_count(&token);
+            assert_eq!(left, 1, "{stage:?} after {polls} polls");
+        }
+    }
+}
+
+async fn errors_of_the_service_below_keep_their_type<L>(layer: &L)
+where
+    L: Layer<Strict, Service: Service<Request, Response: Sized, Error = BoxError>>,
+{
+    for stage in [Stage::FailsReadiness, Stage::FailsInCall] {
+        let token = Arc::new(());
+        let service = layer.layer(Strict::new(stage, &token));
+        let mut reply = pin!(service.oneshot(request(&token)));
+        let Poll::Ready(Err(error)) = poll(reply.as_mut()) else {
+            panic!("no error");
+        };
+        assert_eq!(typed::<StrictError>(&error), &StrictError(stage));
+        let own = error.downcast::<StrictError>().expect("not wrapped");
+        assert_eq!(*own, StrictError(stage));
+    }
+}
+
+fn api_key() -> ApiKeyLayer {
+    let origin = Origin::of(&Uri::from_static(HERE)).expect("an origin");
+    ApiKeyLayer::new(ApiKey::new("idk_example").expect("a key"), origin)
+}
+
+macro_rules! each_layer {
+    ($($name:ident: $layer:expr, [$($promise:ident),+ $(,)?];)+) => {$(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            #[test]
+            fn is_send_sync_clone() {
+                super::is_send_sync_clone(&$layer);
+            }
+
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $promise() {
+                    super::$promise(&$layer).await;
+                }
+            )+
+        }
+    )+};
+}
+
+each_layer! {
+    // It is always ready itself, and waits in its future: `deadline.rs` tells the rest.
+    deadline: DeadlineLayer::new(secs(30)), [
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    deadline_without_limit: DeadlineLayer::new(Duration::MAX), [
+        readiness_is_that_of_the_service_that_is_called,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    attempt_timeout: AttemptTimeoutLayer::new(secs(10)), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    auth: api_key(), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    collect: CollectLayer::new(1024), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    delivery: DeliveryLayer::new(), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    all: (
+        DeadlineLayer::new(secs(30)),
+        AttemptTimeoutLayer::new(secs(10)),
+        api_key(),
+        CollectLayer::new(1024),
+        DeliveryLayer::new(),
+    ), [
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+}

@@ -1,0 +1,9 @@
+//! What the layers promise, seen from outside: by what goes in, what comes out, and when.
+
+mod attempt_timeout;
+mod auth;
+mod collect;
+mod contract;
+mod deadline;
+mod delivery;
+mod support;

@@ -1,0 +1,105 @@
+//! Identifiers: one definition, a type for each kind, so that they can't be confused.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        ///
+        /// Any text makes one. Where it is sent, an id that is empty, `.` or `..`, or
+        /// percent-decodes to one of these, is refused.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as it is in the protocol.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(id: &str) -> Self {
+                Self(id.to_owned())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(id: String) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(id: &$name) -> Self {
+                id.clone()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Identifies a [`User`](crate::User).
+    UserId,
+    /// Identifies a [`UserSession`](crate::UserSession).
+    SessionId,
+    /// Identifies a [`SocialIdentity`](crate::SocialIdentity).
+    IdentityId,
+    /// Identifies a [`RefreshToken`](crate::RefreshToken).
+    RefreshTokenId,
+    /// Identifies an API key, see [`ApiKey`](crate::ApiKey).
+    ApiKeyId,
+    /// Identifies an [`OAuthClient`](crate::OAuthClient).
+    OAuthClientId,
+    /// Identifies an [`AuditLogEntry`](crate::AuditLogEntry).
+    AuditLogId,
+}
+
+/// Whether URL parsers take `segment`, as it is or percent-decoded, for "here" or "one up" (WHATWG
+/// URL, section 4.4; RFC 3986, section 5.2.4).
+pub(crate) fn is_dot_segment(segment: &str) -> bool {
+    let mut decoded = percent_decode_str(segment);
+    let first_three = [decoded.next(), decoded.next(), decoded.next()];
+    matches!(
+        first_three,
+        [Some(b'.'), None, _] | [Some(b'.'), Some(b'.'), None]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_dot_segment;
+
+    #[test]
+    fn dots_count_however_they_are_written() {
+        for dots in [".", "..", "%2e", "%2E", "%2e%2E", ".%2e", "%2e."] {
+            assert!(is_dot_segment(dots), "{dots}");
+        }
+        for other in ["", "...", "a", ".a", "..a", "%2e%2e%2e", "%2f", "%", "%2"] {
+            assert!(!is_dot_segment(other), "{other}");
+        }
+    }
+}

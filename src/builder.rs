@@ -1,0 +1,246 @@
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle};
+use tower::Service;
+
+use crate::client::DEFAULT_MAX_REPLY_BYTES;
+use crate::stack::{self, BoxService, Settings};
+use crate::{Authority, Client, Error};
+
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_USER_AGENT: &str = concat!("idpflare-management/", env!("CARGO_PKG_VERSION"));
+
+/// Where a client finds its instance: see [`Client::from_env`].
+pub(crate) const AUTHORITY_VARIABLE: &str = "IDPFLARE_AUTHORITY";
+/// Where a client finds its key: see [`Client::from_env`].
+pub(crate) const API_KEY_VARIABLE: &str = "IDPFLARE_API_KEY";
+
+/// Makes a [`Client`] with the standard stack of layers.
+///
+/// | setting | default |
+/// |---|---|
+/// | [`api_key`](Self::api_key) or [`key_handle`](Self::key_handle) | none: one of them is needed |
+/// | [`deadline`](Self::deadline) | 30 s for a whole call |
+/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s for one attempt |
+/// | [`max_reply_bytes`](Self::max_reply_bytes) | 16 MiB |
+/// | [`user_agent`](Self::user_agent) | `idpflare-management/VERSION` |
+///
+/// What was wrong with a setting is told by [`build`](Self::build) or
+/// [`build_with`](Self::build_with).
+#[must_use = "a builder does nothing until it is built"]
+pub struct ClientBuilder {
+    authority: Result<Authority, Error>,
+    key: Option<Result<KeyHandle, InvalidApiKey>>,
+    deadline: Duration,
+    attempt_timeout: Duration,
+    max_reply_bytes: usize,
+    user_agent: Result<HeaderValue, http::Error>,
+}
+
+impl Client<BoxService> {
+    /// Starts to make a client for the instance at `authority`: a URL as text, or an [`Authority`].
+    ///
+    #[cfg_attr(feature = "hyper", doc = "```no_run")]
+    #[cfg_attr(not(feature = "hyper"), doc = "```ignore")]
+    /// use idpflare_management::Client;
+    ///
+    /// # fn main() -> Result<(), idpflare_management::Error> {
+    /// let client = Client::builder("https://idp.example.com")
+    ///     .api_key("idk_…")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder<A>(authority: A) -> ClientBuilder
+    where
+        A: TryInto<Authority>,
+        A::Error: Into<Error>,
+    {
+        ClientBuilder {
+            authority: authority.try_into().map_err(Into::into),
+            key: None,
+            deadline: DEFAULT_DEADLINE,
+            attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
+            max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
+            user_agent: Ok(HeaderValue::from_static(DEFAULT_USER_AGENT)),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// A builder with the authority and the key that the environment variables `IDPFLARE_AUTHORITY`
+    /// and `IDPFLARE_API_KEY` hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where one of them is not set,
+    /// or is not text.
+    pub fn from_env() -> Result<Self, Error> {
+        let authority = variable(AUTHORITY_VARIABLE, "the URL of the instance")?;
+        let api_key = variable(API_KEY_VARIABLE, "an API key of it")?;
+        Ok(Client::builder(authority).api_key(api_key))
+    }
+
+    /// The API key, as text or as an [`ApiKey`].
+    pub fn api_key<K>(mut self, key: K) -> Self
+    where
+        K: TryInto<ApiKey>,
+        K::Error: Into<InvalidApiKey>,
+    {
+        let key = key.try_into().map_err(Into::into);
+        self.key = Some(key.map(KeyHandle::new));
+        self
+    }
+
+    /// A handle on the API key, through which a running client can be given a new one.
+    pub fn key_handle(mut self, handle: KeyHandle) -> Self {
+        self.key = Some(Ok(handle));
+        self
+    }
+
+    /// How long a whole call may take, all attempts and the reply's body included.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = limit;
+        self
+    }
+
+    /// How long one attempt may take, the reply's body included.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = limit;
+        self
+    }
+
+    /// How large a reply may be, in bytes.
+    pub fn max_reply_bytes(mut self, limit: usize) -> Self {
+        self.max_reply_bytes = limit;
+        self
+    }
+
+    /// What the client calls itself (RFC 9110, section 10.1.5).
+    pub fn user_agent<V>(mut self, user_agent: V) -> Self
+    where
+        V: TryInto<HeaderValue>,
+        V::Error: Into<http::Error>,
+    {
+        self.user_agent = user_agent.try_into().map_err(Into::into);
+        self
+    }
+
+    /// A client over `transport` instead of over HTTP connections of its own: a
+    /// [`Transport`](crate::Transport) with other settings, the fake's service, or any other that
+    /// takes requests to replies.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), with what to change.
+    pub fn build_with<T, B>(self, transport: T) -> Result<Client, Error>
+    where
+        T: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        T::Error: Into<BoxError>,
+        T::Future: Send + 'static,
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let authority = self.authority?;
+        let key = self
+            .key
+            .ok_or_else(|| Error::configuration("there is no API key: give one with api_key"))?
+            .map_err(|error| Error::configuration(error.to_string()))?;
+        for (name, limit) in [
+            ("deadline", self.deadline),
+            ("attempt_timeout", self.attempt_timeout),
+        ] {
+            if limit.is_zero() {
+                return Err(Error::configuration(format!(
+                    "{name} is zero, which no call can keep: give it a limit above that"
+                )));
+            }
+        }
+        if self.max_reply_bytes == 0 {
+            return Err(Error::configuration(
+                "max_reply_bytes is zero, which no reply fits: give it a limit above that",
+            ));
+        }
+        let user_agent = self.user_agent.map_err(|error| {
+            Error::configuration("user_agent can't be sent as a header").with_source(error)
+        })?;
+        let settings = Settings {
+            deadline: self.deadline,
+            attempt_timeout: self.attempt_timeout,
+            key,
+            origin: authority.origin().clone(),
+            user_agent,
+            max_reply_bytes: self.max_reply_bytes,
+        };
+        let service = stack::standard(settings, transport);
+        Ok(Client::recording(authority, service, self.max_reply_bytes))
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl ClientBuilder {
+    /// A client over HTTP connections of its own, with the defaults of
+    /// [`Transport`](crate::Transport). For others, give a transport to
+    /// [`build_with`](Self::build_with).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), with what to change.
+    pub fn build(self) -> Result<Client, Error> {
+        let needs_tls = match &self.authority {
+            Ok(authority) => *authority.scheme() == http::uri::Scheme::HTTPS,
+            // `build_with` tells what is wrong with it.
+            Err(_) => false,
+        };
+        let transport = crate::Transport::builder().tls(needs_tls).build()?;
+        self.build_with(transport)
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl Client<BoxService> {
+    /// A client for the instance and with the key that the environment variables
+    /// `IDPFLARE_AUTHORITY` and `IDPFLARE_API_KEY` hold; all else has its default.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where one of them is not set,
+    /// or no client can be made of them.
+    pub fn from_env() -> Result<Self, Error> {
+        ClientBuilder::from_env()?.build()
+    }
+}
+
+fn variable(name: &str, what: &str) -> Result<String, Error> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        Ok(_) => Err(Error::configuration(format!(
+            "the environment variable {name} is empty: set it to {what}"
+        ))),
+        // The error of a variable that is not text would quote it.
+        Err(std::env::VarError::NotUnicode(_)) => Err(Error::configuration(format!(
+            "the environment variable {name} is not text: set it to {what}"
+        ))),
+        Err(std::env::VarError::NotPresent) => Err(Error::configuration(format!(
+            "the environment variable {name} is not set: set it to {what}"
+        ))),
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("authority", &self.authority)
+            .field("deadline", &self.deadline)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("max_reply_bytes", &self.max_reply_bytes)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}

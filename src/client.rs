@@ -1,0 +1,274 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::Full;
+use idpflare_layers::{BoxError, Call, Delivery, collect};
+use tower::{Service, ServiceExt};
+
+use crate::stack::BoxService;
+use crate::{ApiRequest, Authority, Error};
+
+/// The size of replies that a client takes unless told otherwise: 16 MiB.
+pub(crate) const DEFAULT_MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Sends operations to one IDPFlare instance.
+///
+/// It is cheap to clone, and all clones share connections and key. Make one with
+/// [`builder`](Client::builder) or [`from_env`](Client::from_env), which give it the standard stack
+/// of layers, or around any Tower service with [`from_service`](Client::from_service): a stack of
+/// your own, or a mock.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), idpflare_management::Error> {
+/// use idpflare_management::testing::FakeIdpflare;
+/// use idpflare_management::{Client, CreateUser, GetUser};
+///
+/// let fake = FakeIdpflare::new();
+/// let client = Client::builder("https://idp.example.com")
+///     .api_key(fake.api_key())
+///     .build_with(fake.service())?;
+///
+/// let ada = client.send(CreateUser::new("ada@example.com")).await?;
+/// assert_eq!(client.send(GetUser::new(&ada.id)).await?, ada);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// It is also a [`Service`] of every operation, so that whole typed calls can go through layers.
+/// Use [`oneshot`](ServiceExt::oneshot): a bare `ready().await` does not say which operation it is
+/// for.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let client = idpflare_management::testing::FakeIdpflare::new().client();
+/// use idpflare_management::{GetUserStats, UserStats};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// let total = ServiceBuilder::new()
+///     .map_response(|stats: UserStats| stats.total)
+///     .service(client)
+///     .oneshot(GetUserStats::new())
+///     .await?;
+/// assert_eq!(total, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client<S = BoxService> {
+    service: S,
+    authority: Authority,
+    max_reply_bytes: usize,
+    /// Whether the service records what it sends in the [`Call`].
+    records_sends: bool,
+}
+
+impl<S> Client<S> {
+    /// A client that sends through `service`, which does all but encoding and decoding: also
+    /// authentication, limits of time, and connections.
+    ///
+    /// Requests have absolute URIs, and `&'static` [`Operation`](crate::Operation) and [`Call`]
+    /// among their extensions. A reply body that `service` has not read is read by the client, up
+    /// to 16 MiB and the call's deadline.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idpflare_management::Error> {
+    /// use bytes::Bytes;
+    /// use http_body_util::Full;
+    /// use idpflare_management::layers::BoxError;
+    /// use idpflare_management::{Client, GetUserStats};
+    ///
+    /// let mock = tower::service_fn(async |request: http::Request<Full<Bytes>>| {
+    ///     assert_eq!(request.uri(), "https://idp.example.com/api/v1/stats/users");
+    ///     let body = r#"{"total":2,"active":1,"verified":1,"mfa_enabled":0}"#;
+    ///     Ok::<_, BoxError>(http::Response::new(Full::new(Bytes::from(body))))
+    /// });
+    /// let client = Client::from_service("https://idp.example.com", mock)?;
+    /// assert_eq!(client.send(GetUserStats::new()).await?.total, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the authority is not
+    /// one; see [`Authority`].
+    pub fn from_service<A>(authority: A, service: S) -> Result<Self, Error>
+    where
+        A: TryInto<Authority>,
+        A::Error: Into<Error>,
+    {
+        Ok(Self {
+            service,
+            authority: authority.try_into().map_err(Into::into)?,
+            max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
+            records_sends: false,
+        })
+    }
+
+    /// The instance that operations are sent to.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The service that operations are sent through.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+}
+
+impl Client<BoxService> {
+    /// A client around a service that records what it sends.
+    pub(crate) fn recording(
+        authority: Authority,
+        service: BoxService,
+        max_reply_bytes: usize,
+    ) -> Self {
+        Self {
+            service,
+            authority,
+            max_reply_bytes,
+            records_sends: true,
+        }
+    }
+}
+
+impl<S, B> Client<S>
+where
+    S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    /// Performs an operation and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn send<R: ApiRequest>(&self, request: R) -> Result<R::Response, Error> {
+        Ok(self.execute(request).await?.into_body())
+    }
+
+    /// Performs an operation and returns its value with the reply's status, headers and extensions.
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn execute<R: ApiRequest>(
+        &self,
+        request: R,
+    ) -> Result<http::Response<R::Response>, Error> {
+        let (http, reader) = self.prepare(&request)?;
+        let outcome = self.service.clone().oneshot(http).await;
+        reader.read::<R, B, S::Error>(outcome).await
+    }
+}
+
+impl<S> Client<S> {
+    fn prepare<R: ApiRequest>(
+        &self,
+        request: &R,
+    ) -> Result<(http::Request<Full<Bytes>>, ReplyReader), Error> {
+        let mut http = request.to_http(&self.authority)?;
+        let reader = ReplyReader {
+            call: Call::of_or_insert(&mut http),
+            max_reply_bytes: self.max_reply_bytes,
+            records_sends: self.records_sends,
+        };
+        Ok((http, reader))
+    }
+}
+
+/// What is needed to read the reply of one call, apart from the client: the future of a
+/// [`Service`] does not borrow it.
+struct ReplyReader {
+    call: Call,
+    max_reply_bytes: usize,
+    records_sends: bool,
+}
+
+impl ReplyReader {
+    async fn read<R, B, E>(
+        self,
+        outcome: Result<http::Response<B>, E>,
+    ) -> Result<http::Response<R::Response>, Error>
+    where
+        R: ApiRequest,
+        B: Body,
+        B::Error: Into<BoxError>,
+        E: Into<BoxError>,
+    {
+        let Self {
+            call,
+            max_reply_bytes,
+            records_sends,
+        } = self;
+        let outcome = outcome.map_err(Into::into);
+        if !records_sends && call.attempts() == 0 {
+            call.record_send(match &outcome {
+                Ok(reply) => Delivery::of_status(reply.status()),
+                Err(error) => Delivery::of_error(&**error),
+            });
+        }
+        let failed = |error: BoxError| Error::service(R::OPERATION, &call, error);
+        let reply = outcome.map_err(failed)?;
+        let reply = call
+            .before_deadline(collect(reply, max_reply_bytes, call.clone()))
+            .await
+            .map_err(|timeout| failed(timeout.into()))?
+            .map_err(|error| failed(error.into()))?;
+        if !reply.status().is_success() {
+            return Err(Error::reply(R::OPERATION, &call, reply));
+        }
+        match R::decode(&reply) {
+            Ok(value) => Ok(reply.map(|_| value)),
+            Err(error) => Err(Error::decode(R::OPERATION, &call, reply, error)),
+        }
+    }
+}
+
+impl<S, B, R> Service<R> for Client<S>
+where
+    S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>>,
+    S::Error: Into<BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: ApiRequest,
+    R::Response: Send + 'static,
+{
+    type Response = R::Response;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<R::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.service
+            .poll_ready(cx)
+            .map_err(|error| Error::service(R::OPERATION, &Call::new(), error))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let (http, reader) = match self.prepare(&request) {
+            Ok(prepared) => prepared,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        let outcome = self.service.call(http);
+        Box::pin(async move {
+            let reply = reader.read::<R, B, S::Error>(outcome.await).await?;
+            Ok(reply.into_body())
+        })
+    }
+}
+
+impl<S> fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}

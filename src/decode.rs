@@ -1,0 +1,130 @@
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use idpflare_layers::Operation;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+/// Reads a reply's body as JSON.
+///
+/// # Errors
+///
+/// Where the body is not JSON, or of another shape; the error names the place. That of an operation
+/// whose reply is [`sensitive`](Operation::sensitive) quotes nothing of the body.
+pub fn json<T: DeserializeOwned>(
+    reply: &http::Response<Bytes>,
+    operation: &Operation,
+) -> Result<T, DecodeError> {
+    let body = reply.body();
+    let text = std::str::from_utf8(body).map_err(|error| {
+        DecodeError::new(format!(
+            "it is not UTF-8 from byte {} on",
+            error.valid_up_to()
+        ))
+    })?;
+    // Tracking the path costs as much again as decoding, so that is done once it is known to be of
+    // use.
+    serde_json::from_str(text).or_else(|_| locate(text, reply, operation))
+}
+
+/// Decodes once more, to name the place of the fault.
+fn locate<T: DeserializeOwned>(
+    text: &str,
+    reply: &http::Response<Bytes>,
+    operation: &Operation,
+) -> Result<T, DecodeError> {
+    if text.trim_ascii().is_empty() {
+        return Err(DecodeError::new("it is empty"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let error = match found {
+        Ok(value) => match deserializer.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(DecodeError::new(describe(&error, operation))),
+        },
+        Err(error) => error,
+    };
+    let path = error.path();
+    let row = path.iter().find_map(|segment| match segment {
+        Segment::Seq { index } => Some(*index),
+        _ => None,
+    });
+    let at_root = path.iter().next().is_none();
+    let mut message = describe(error.inner(), operation);
+    let is_json = !(error.inner().is_syntax() || error.inner().is_eof());
+    if !is_json
+        && let Some(content_type) = reply.headers().get(CONTENT_TYPE)
+        && !content_type.as_bytes().starts_with(b"application/json")
+    {
+        message = format!("it is {content_type:?}: {message}");
+    }
+    Err(DecodeError {
+        path: (!at_root).then(|| path.to_string()),
+        row,
+        message,
+    })
+}
+
+/// What serde says, without the values that it quotes where those may be secret.
+fn describe(error: &serde_json::Error, operation: &Operation) -> String {
+    let (line, column) = (error.line(), error.column());
+    if !operation.sensitive {
+        return error.to_string();
+    }
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "a value is missing or of another type",
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+    };
+    format!("{what} at line {line} column {column}")
+}
+
+/// A successful reply whose body is not what the protocol says; it becomes an
+/// [`Error`](crate::Error) of kind [`Decode`](crate::ErrorKind::Decode).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    path: Option<String>,
+    row: Option<usize>,
+    message: String,
+}
+
+impl DecodeError {
+    /// An error that says what is wrong with the body as a whole. It must not quote secrets.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            path: None,
+            row: None,
+            message: message.into(),
+        }
+    }
+
+    /// Where in the JSON: such as `users[3].created_at`, or `users[3]` where a field is missing
+    /// there.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// In which row of a list, counted from zero.
+    #[must_use]
+    pub fn row(&self) -> Option<usize> {
+        self.row
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "at {path}")?;
+            if let Some(row) = self.row {
+                write!(f, " (row {row})")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DecodeError {}

@@ -1,0 +1,85 @@
+//! What the services below a client fail with, as an [`Error`].
+
+use bytes::Bytes;
+use idpflare_layers::{
+    BoxError, Call, CollectError, Operation, OriginMismatch, Timeout, TransportError,
+    TransportPhase, find_source,
+};
+
+use super::{Error, ErrorKind};
+
+impl Error {
+    /// The error of a call whose service failed with `error`. The typed errors of the layers are
+    /// found wherever a user's layer may have wrapped them.
+    pub(crate) fn service(
+        operation: &'static Operation,
+        call: &Call,
+        error: impl Into<BoxError>,
+    ) -> Self {
+        let error = error.into();
+        let this = if let Some(collect) = find_source::<CollectError>(&*error) {
+            Self::interrupted(collect)
+        } else if let Some(timeout) = find_source::<Timeout>(&*error) {
+            Self::timed_out(timeout, call)
+        } else if let Some(transport) = find_source::<TransportError>(&*error) {
+            Self::transport(transport)
+        } else if let Some(mismatch) = find_source::<OriginMismatch>(&*error) {
+            Self::new(ErrorKind::Credential, mismatch.to_string())
+        } else {
+            Self::new(ErrorKind::Service, "a service or layer failed")
+        };
+        let this = this.after(operation, call);
+        match cause(error) {
+            Some(cause) => this.with_source(cause),
+            None => this,
+        }
+    }
+
+    fn interrupted(error: &CollectError) -> Self {
+        let kind = match error.exceeded_limit() {
+            Some(_) => ErrorKind::TooLarge,
+            None => ErrorKind::Truncated,
+        };
+        Self::new(kind, error.to_string()).with_head(error.status(), error.headers().clone())
+    }
+
+    fn timed_out(timeout: &Timeout, call: &Call) -> Self {
+        let mut this = Self::new(ErrorKind::Timeout, timeout.to_string());
+        this.0.timeout = Some(timeout.clone());
+        match call.interrupted_reply() {
+            Some(head) => this.with_head(head.status, head.headers),
+            None => this,
+        }
+    }
+
+    fn transport(error: &TransportError) -> Self {
+        let mut this = match error.phase() {
+            TransportPhase::Connect => Self::new(ErrorKind::Connect, "could not connect"),
+            _ => Self::new(ErrorKind::Transport, "the exchange with the server failed"),
+        };
+        this.0.permanent = error.is_permanent();
+        this
+    }
+
+    fn with_head(self, status: http::StatusCode, headers: http::HeaderMap) -> Self {
+        let mut reply = http::Response::new(Bytes::new());
+        *reply.status_mut() = status;
+        *reply.headers_mut() = headers;
+        self.with_reply(reply)
+    }
+}
+
+/// What is left to tell, once the error's own text has said what `error` says.
+fn cause(error: BoxError) -> Option<BoxError> {
+    if error.is::<Timeout>() || error.is::<OriginMismatch>() {
+        return None;
+    }
+    let error = match error.downcast::<TransportError>() {
+        Ok(transport) => return Some(transport.into_source()),
+        Err(error) => error,
+    };
+    match error.downcast::<CollectError>() {
+        Ok(collect) => collect.into_source(),
+        Err(error) => Some(error),
+    }
+}

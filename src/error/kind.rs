@@ -1,0 +1,30 @@
+/// What went wrong, roughly: enough to decide what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A client can't be made of what was given. Nothing was sent.
+    Configuration,
+    /// An argument can't be sent. Nothing was sent.
+    Encode,
+    /// The credential does not belong to where the request was going. Nothing was sent.
+    Credential,
+    /// No connection could be made: name lookup, TCP, proxy tunnel or TLS. Nothing was sent.
+    Connect,
+    /// The connection failed before a reply arrived; see [`Error::delivery`](crate::Error::delivery).
+    Transport,
+    /// A limit of time ran out; see [`Error::timeout`](crate::Error::timeout).
+    Timeout,
+    /// The server answered with a redirect, which is never followed: the authority is probably not
+    /// the instance's own address.
+    Redirect,
+    /// The server answered with any other status outside of 2xx.
+    Api,
+    /// The reply is larger than the client's limit.
+    TooLarge,
+    /// The reply broke off before its end.
+    Truncated,
+    /// The server answered with 2xx, but with a body that is not what the protocol says.
+    Decode,
+    /// A service or layer that this crate does not know failed; its error is the source.
+    Service,
+}

@@ -1,0 +1,208 @@
+//! The words of an error, from what the server sent.
+
+use std::fmt;
+
+use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, StatusCode, Uri};
+use idpflare_layers::Origin;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// How much of a server's text a line takes, in characters.
+const LINE: usize = 300;
+
+const FALLBACK: &str = "Request failed with status ";
+
+/// The message of a reply outside of 2xx: the body's `error` where that is a text.
+pub(super) fn of(status: StatusCode, body: &[u8]) -> String {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    json.deserialize_map(ErrorMember)
+        .ok()
+        .flatten()
+        .filter(|message| !message.is_empty() && json.end().is_ok())
+        .unwrap_or_else(|| format!("{FALLBACK}{}", status.as_u16()))
+}
+
+/// Reads the member `error` of an object, and skips the others without building them: a hostile
+/// body costs no more memory than it has bytes.
+struct ErrorMember;
+
+impl<'de> Visitor<'de> for ErrorMember {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let mut message = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "error" {
+                message = map.next_value::<TextOrNothing>()?.0;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(message)
+    }
+}
+
+struct TextOrNothing(Option<String>);
+
+impl<'de> serde::Deserialize<'de> for TextOrNothing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Self)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(text))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+pub(super) fn is_fallback(message: &str) -> bool {
+    message
+        .strip_prefix(FALLBACK)
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Status code and reason, as on the wire.
+pub(super) fn status_line(status: StatusCode) -> String {
+    match cloudflare_reason(status).or(status.canonical_reason()) {
+        Some(reason) => format!("{} {reason}", status.as_u16()),
+        None => status.as_u16().to_string(),
+    }
+}
+
+/// What Cloudflare means by the statuses of its own.
+fn cloudflare_reason(status: StatusCode) -> Option<&'static str> {
+    Some(match status.as_u16() {
+        520 => "Web Server Returned an Unknown Error",
+        521 => "Web Server Is Down",
+        522 => "Connection Timed Out",
+        523 => "Origin Is Unreachable",
+        524 => "A Timeout Occurred",
+        525 => "SSL Handshake Failed",
+        526 => "Invalid SSL Certificate",
+        527 => "Railgun Error",
+        530 => "Origin DNS Error",
+        _ => return None,
+    })
+}
+
+/// A server's text as a part of one line: without control characters, and not too long.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(LINE)
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    if text.chars().nth(LINE).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// The origin of an absolute `Location`. Its path and query may hold what is not for logs.
+pub(super) fn location_origin(headers: &HeaderMap) -> Option<String> {
+    let location: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
+    Some(Origin::of(&location).ok()?.to_string())
+}
+
+pub(super) fn is_html(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .to_ascii_lowercase()
+            .starts_with(b"text/html")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_member_counts_where_it_is_a_text() {
+        for (body, message) in [
+            (r#"{"error":"User not found"}"#, "User not found"),
+            (r#"{"status":404,"error":"x","more":[{"a":1}]}"#, "x"),
+            (r#"{"error":"first","error":"last"}"#, "last"),
+            (r#" {"error":"\u00e4\n"} "#, "ä\n"),
+        ] {
+            assert_eq!(
+                of(StatusCode::NOT_FOUND, body.as_bytes()),
+                message,
+                "{body}"
+            );
+        }
+        for body in [
+            "",
+            "null",
+            "[\"x\"]",
+            "\"x\"",
+            "{}",
+            r#"{"error":null}"#,
+            r#"{"error":""}"#,
+            r#"{"error":5}"#,
+            r#"{"error":{"message":"x"}}"#,
+            r#"{"error":"x""#,
+            r#"{"error":"x"} trailing"#,
+            "<html></html>",
+            "{\"error\":\"\u{0}\"}",
+        ] {
+            let message = of(StatusCode::NOT_FOUND, body.as_bytes());
+            assert_eq!(message, "Request failed with status 404", "{body}");
+            assert!(is_fallback(&message));
+        }
+        assert!(!is_fallback("Request failed with status unknown"));
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(one_line("a\r\nb\u{1b}[31m"), "a  b [31m");
+        assert_eq!(one_line(&"ä".repeat(400)).chars().count(), LINE + 1);
+    }
+}

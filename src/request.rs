@@ -1,0 +1,314 @@
+use std::fmt;
+
+use bytes::Bytes;
+use form_urlencoded::byte_serialize;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::Full;
+use idpflare_layers::Operation;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use crate::api::id::is_dot_segment;
+use crate::decode::DecodeError;
+use crate::{Authority, Error};
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3: `%` is encoded too, which is
+/// what makes the encoding injective.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// One operation of the API, with its arguments: what it sends, and how its reply is read.
+///
+/// The structs that are named like the operations implement it, such as
+/// [`GetUser`](crate::GetUser). Implement it yourself for an operation that this crate does not
+/// know yet:
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Method;
+/// use idpflare_management::{
+///     ApiRequest, Authority, DecodeError, EncodeError, Encoder, Operation, Safety, UserId, json,
+/// };
+///
+/// struct GetUserAvatar {
+///     user_id: UserId,
+/// }
+///
+/// #[derive(serde::Deserialize)]
+/// struct Avatar {
+///     url: String,
+/// }
+///
+/// impl ApiRequest for GetUserAvatar {
+///     type Response = Avatar;
+///
+///     const OPERATION: &'static Operation = &Operation::new(
+///         "getUserAvatar",
+///         Method::GET,
+///         "/users/{user_id}/avatar",
+///         Safety::ReadOnly,
+///     );
+///
+///     fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), EncodeError> {
+///         encoder.id("user_id", &self.user_id)
+///     }
+///
+///     fn decode(reply: &http::Response<Bytes>) -> Result<Avatar, DecodeError> {
+///         json(reply, Self::OPERATION)
+///     }
+/// }
+///
+/// let authority: Authority = "https://idp.example.com".parse()?;
+/// let user_id = UserId::from("usr_7");
+/// let request = GetUserAvatar { user_id }.to_http(&authority)?;
+/// assert_eq!(request.uri(), "https://idp.example.com/api/v1/users/usr_7/avatar");
+/// # Ok::<(), idpflare_management::Error>(())
+/// ```
+pub trait ApiRequest {
+    /// What a successful reply is decoded to.
+    type Response;
+
+    /// What is known of the operation before any request is built.
+    const OPERATION: &'static Operation;
+
+    /// Writes the identifiers, the query and the body of this request, in this order.
+    ///
+    /// # Errors
+    ///
+    /// Where an argument can't be sent, such as an id that is empty.
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), EncodeError>;
+
+    /// Reads a successful reply: one with a status of 2xx.
+    ///
+    /// # Errors
+    ///
+    /// Where the body is not what the protocol says.
+    fn decode(reply: &http::Response<Bytes>) -> Result<Self::Response, DecodeError>;
+
+    /// The whole HTTP request, for the instance at `authority`. Nothing is sent.
+    ///
+    /// It has the operation among its extensions, and no `Authorization` yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Encode`](crate::ErrorKind::Encode) where an argument can't be sent.
+    fn to_http(&self, authority: &Authority) -> Result<http::Request<Full<Bytes>>, Error> {
+        let mut encoder = Encoder::new(authority, Self::OPERATION);
+        self.encode(&mut encoder)
+            .and_then(|()| encoder.finish())
+            .map_err(|error| Error::encode(Self::OPERATION, &error))
+    }
+}
+
+impl<R: ApiRequest + ?Sized> ApiRequest for &R {
+    type Response = R::Response;
+
+    const OPERATION: &'static Operation = R::OPERATION;
+
+    fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        (**self).encode(encoder)
+    }
+
+    fn decode(reply: &http::Response<Bytes>) -> Result<Self::Response, DecodeError> {
+        R::decode(reply)
+    }
+}
+
+/// Builds the request of one operation: fills the holes of its path template, in order, then adds
+/// the query, then the body.
+pub struct Encoder<'a> {
+    authority: &'a Authority,
+    operation: &'static Operation,
+    path: String,
+    /// What of the template is not in `path` yet.
+    template: &'static str,
+    has_query: bool,
+    body: Option<Bytes>,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(authority: &'a Authority, operation: &'static Operation) -> Self {
+        let base = authority.base_path();
+        let mut path = String::with_capacity(base.len() + operation.path_template.len() + 64);
+        path.push_str(base);
+        Self {
+            authority,
+            operation,
+            path,
+            template: operation.path_template,
+            has_query: false,
+            body: None,
+        }
+    }
+
+    /// Fills the next hole of the path template, which is called `name`, with an identifier: one
+    /// percent-encoded segment (RFC 3986, section 2.1).
+    ///
+    /// # Errors
+    ///
+    /// Where `id` is empty, `.` or `..`, or percent-decodes to one of these: URL parsers would make
+    /// another path of it. Where the next hole has another name.
+    pub fn id(&mut self, name: &str, id: &impl AsRef<str>) -> Result<(), EncodeError> {
+        let id = id.as_ref();
+        let Some((literal, hole, rest)) =
+            next_hole(self.template).filter(|(_, hole, _)| *hole == name)
+        else {
+            return Err(EncodeError(format!(
+                "{} has no place for {name} here: its path is {}",
+                self.operation.id, self.operation.path_template
+            )));
+        };
+        if id.is_empty() {
+            return Err(EncodeError(format!("{hole} is empty")));
+        }
+        if is_dot_segment(id) {
+            return Err(EncodeError(format!(
+                "{hole} is {id:?}, which URL parsers take for another path"
+            )));
+        }
+        self.path.push_str(literal);
+        self.path.extend(utf8_percent_encode(id, SEGMENT));
+        self.template = rest;
+        Ok(())
+    }
+
+    /// Appends a query parameter in the WHATWG form encoding. `None` is not sent; an empty string
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// Where a hole of the path template is not filled yet.
+    pub fn query(&mut self, name: &str, value: Option<impl QueryValue>) -> Result<(), EncodeError> {
+        let Some(value) = value else {
+            return Ok(());
+        };
+        self.complete_path()?;
+        self.path.push(if self.has_query { '&' } else { '?' });
+        self.has_query = true;
+        self.path.extend(byte_serialize(name.as_bytes()));
+        self.path.push('=');
+        value.append_to(&mut self.path);
+        Ok(())
+    }
+
+    /// Makes `body` the request's body, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// Where `body` can't be serialised.
+    pub fn json<T: Serialize + ?Sized>(&mut self, body: &T) -> Result<(), EncodeError> {
+        // The message of a serialiser can quote what it was given.
+        let json = serde_json::to_vec(body)
+            .map_err(|_| EncodeError(String::from("the body can't be written as JSON")))?;
+        self.body = Some(Bytes::from(json));
+        Ok(())
+    }
+
+    fn complete_path(&mut self) -> Result<(), EncodeError> {
+        if let Some((_, hole, _)) = next_hole(self.template) {
+            return Err(EncodeError(format!("{hole} is not given")));
+        }
+        self.path.push_str(self.template);
+        self.template = "";
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<http::Request<Full<Bytes>>, EncodeError> {
+        self.complete_path()?;
+        let length = self.path.len();
+        let path = http::uri::PathAndQuery::from_maybe_shared(Bytes::from(self.path))
+            .map_err(|_| EncodeError(format!("path and query are too long: {length} bytes")))?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.authority.scheme().clone());
+        parts.authority = Some(self.authority.host_and_port().clone());
+        parts.path_and_query = Some(path);
+        let uri = http::Uri::from_parts(parts).map_err(|_| {
+            EncodeError(format!("the URL is too long: its path has {length} bytes"))
+        })?;
+        let mut request = http::Request::new(Full::default());
+        *request.method_mut() = self.operation.method.clone();
+        *request.uri_mut() = uri;
+        if let Some(body) = self.body {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+            *request.body_mut() = Full::new(body);
+        }
+        request.extensions_mut().insert(self.operation);
+        Ok(request)
+    }
+}
+
+impl fmt::Debug for Encoder<'_> {
+    /// Without the query and the body, which can hold what is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("operation", &self.operation.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is before the next `{hole}`, its name, and what is behind it.
+fn next_hole(template: &'static str) -> Option<(&'static str, &'static str, &'static str)> {
+    let (literal, rest) = template.split_once('{')?;
+    let (hole, rest) = rest.split_once('}')?;
+    Some((literal, hole, rest))
+}
+
+/// What can be the value of a query parameter.
+pub trait QueryValue {
+    /// Appends the value in the WHATWG form encoding.
+    fn append_to(&self, query: &mut String);
+}
+
+impl QueryValue for &str {
+    fn append_to(&self, query: &mut String) {
+        query.extend(byte_serialize(self.as_bytes()));
+    }
+}
+
+impl QueryValue for bool {
+    fn append_to(&self, query: &mut String) {
+        query.push_str(if *self { "true" } else { "false" });
+    }
+}
+
+impl QueryValue for u64 {
+    fn append_to(&self, query: &mut String) {
+        append_number(self, query);
+    }
+}
+
+impl QueryValue for jiff::Timestamp {
+    /// Milliseconds since the Unix epoch.
+    fn append_to(&self, query: &mut String) {
+        append_number(&self.as_millisecond(), query);
+    }
+}
+
+fn append_number(number: &dyn fmt::Display, query: &mut String) {
+    // Writing to a `String` does not fail.
+    let _ = fmt::Write::write_fmt(query, format_args!("{number}"));
+}
+
+/// An argument that can't be sent; it becomes an [`Error`] of kind
+/// [`Encode`](crate::ErrorKind::Encode).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodeError(String);
+
+impl EncodeError {
+    /// An error that says what is wrong with which argument.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EncodeError {}

@@ -1,0 +1,79 @@
+//! Answers in the protocol's shapes.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+
+/// What an operation comes to; both sides are answers, the second ends it early.
+pub(super) type Outcome = Result<Reply, Reply>;
+
+/// An answer, before it is given its headers.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    body: Option<Bytes>,
+}
+
+impl Reply {
+    pub(super) fn nothing() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            body: None,
+        }
+    }
+
+    pub(super) fn ok(value: &impl Serialize) -> Self {
+        Self::json(StatusCode::OK, value)
+    }
+
+    pub(super) fn created(value: &impl Serialize) -> Self {
+        Self::json(StatusCode::CREATED, value)
+    }
+
+    pub(super) fn error(status: StatusCode, message: &str) -> Self {
+        Self::json(
+            status,
+            &json!({"error": message, "status": status.as_u16()}),
+        )
+    }
+
+    /// The refusal of one argument.
+    pub(super) fn invalid(argument: &str) -> Self {
+        Self::error(StatusCode::BAD_REQUEST, &format!("Invalid {argument}"))
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::error(StatusCode::NOT_FOUND, &format!("{what} not found"))
+    }
+
+    fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(json) => Self {
+                status,
+                body: Some(json.into()),
+            },
+            Err(_) => Self {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                body: None,
+            },
+        }
+    }
+
+    pub(super) fn into_response(self, request_id: &str) -> Response<Body> {
+        let has_body = self.body.is_some();
+        let mut response = Response::new(self.body.map_or_else(Body::empty, Body::from));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if has_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Ok(request_id) = HeaderValue::from_str(request_id) {
+            headers.insert(CF_RAY, request_id);
+        }
+        response
+    }
+}

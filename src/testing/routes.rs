@@ -1,0 +1,160 @@
+//! From a request to an answer: one definition for the service and the server.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::routing::{MethodFilter, on};
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::handlers;
+use super::input::{Input, Query};
+use super::request_log::{Observers, RequestLogEntry};
+use super::respond::{Outcome, Reply};
+use super::secret::{mix, random};
+use super::state::Store;
+use crate::{ApiKey, OPERATIONS, Operation};
+
+const API_BASE: &str = "/api/v1";
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What all clones of a fake share.
+pub(super) struct Core {
+    pub(super) observers: Observers,
+    store: Mutex<Store>,
+    requests: AtomicU64,
+}
+
+impl Core {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            observers: Observers::default(),
+            store: Mutex::new(store),
+            requests: AtomicU64::new(random()),
+        }
+    }
+
+    /// The state, locked: for one operation, never across an `await`.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What identifies the next answer, in the form of a `cf-ray`.
+    fn next_request_id(&self) -> String {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}-LHR", mix(number))
+    }
+
+    /// The key that a request has, where it is valid.
+    fn authenticate(&self, headers: &HeaderMap) -> Option<ApiKey> {
+        let (scheme, raw_key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("Bearer")
+            .then(|| self.store().use_key(raw_key))
+            .flatten()
+    }
+
+    /// Performs an operation for one who may.
+    fn handle(&self, operation: &'static Operation, input: &Input) -> Outcome {
+        handlers::perform(operation, &mut self.store(), input)
+    }
+}
+
+/// What a method and a path lead to.
+#[derive(Clone, Copy)]
+enum Target {
+    Operation(&'static Operation),
+    UnknownPath,
+    OtherMethod,
+}
+
+pub(super) fn router(core: &Arc<Core>) -> Router {
+    let to = |target: Target| {
+        let core = Arc::clone(core);
+        move |request: Request<Body>| answer(core, target, request)
+    };
+    let mut router = Router::new();
+    for operation in OPERATIONS {
+        // Every method of the protocol has a filter.
+        if let Ok(filter) = MethodFilter::try_from(operation.method.clone()) {
+            let path = format!("{API_BASE}{}", operation.path_template);
+            router = router.route(&path, on(filter, to(Target::Operation(operation))));
+        }
+    }
+    router
+        .fallback(to(Target::UnknownPath))
+        .method_not_allowed_fallback(to(Target::OtherMethod))
+}
+
+async fn answer(core: Arc<Core>, target: Target, request: Request<Body>) -> Response<Body> {
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let key = core.authenticate(request.headers());
+    let key_prefix = key.as_ref().map(|key| key.key_prefix.clone());
+    let (Ok(reply) | Err(reply)) = respond(&core, target, key, request).await;
+    let request_id = core.next_request_id();
+    core.observers.tell(&RequestLogEntry {
+        method,
+        path,
+        operation: match target {
+            Target::Operation(operation) => Some(operation),
+            Target::UnknownPath | Target::OtherMethod => None,
+        },
+        status: reply.status,
+        key_prefix,
+        request_id: request_id.clone(),
+    });
+    reply.into_response(&request_id)
+}
+
+async fn respond(
+    core: &Core,
+    target: Target,
+    key: Option<ApiKey>,
+    request: Request<Body>,
+) -> Outcome {
+    let key = key.ok_or_else(|| Reply::error(StatusCode::UNAUTHORIZED, "Invalid API key"))?;
+    let operation = match target {
+        Target::Operation(operation) => operation,
+        Target::UnknownPath => return Err(Reply::error(StatusCode::NOT_FOUND, "Not found")),
+        Target::OtherMethod => {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Err(Reply::error(status, "Method not allowed"));
+        }
+    };
+    if let Some(needed) = operation.scope
+        && !key.scopes.iter().any(|scope| scope.as_str() == needed)
+    {
+        return Err(Reply::error(StatusCode::FORBIDDEN, "Insufficient scope"));
+    }
+    let (mut head, body) = request.into_parts();
+    let params = RawPathParams::from_request_parts(&mut head, &())
+        .await
+        .map_err(|_| Reply::invalid("path"))?;
+    let input = Input {
+        params: params
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        query: Query::parse(head.uri.query().unwrap_or_default()),
+        body: read(body).await?,
+        acting: key.created_by,
+    };
+    core.handle(operation, &input)
+}
+
+async fn read(body: Body) -> Result<Bytes, Reply> {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Reply::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Body too large",
+        )),
+        Err(_) => Err(Reply::invalid("body")),
+    }
+}

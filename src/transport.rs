@@ -1,0 +1,224 @@
+//! HTTP connections: hyper-util's pooled client over rustls.
+
+mod connector;
+mod tls;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client as HyperClient, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use idpflare_layers::{Timeout, TransportError, find_source};
+use tower::Service;
+
+use crate::{Error, ReplyBody};
+use connector::Connector;
+pub use tls::{Certificate, Identity};
+
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Cloudflare and most proxies keep idle connections longer than this, so that ours is the side
+/// that closes them, and no request meets a connection that is just being closed.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Sends requests over HTTP/1.1 or HTTP/2, whichever the server prefers (ALPN, RFC 7301).
+///
+/// It pools connections, keeps them alive, and sets `TCP_NODELAY`. Redirects are not followed,
+/// nothing is decompressed, and nothing but finding, making and using connections is done here: the
+/// rest is for layers. It must be called in a Tokio runtime with I/O and time.
+///
+/// What it fails with is a [`TransportError`], which tells whether anything was sent, or a
+/// [`Timeout`] of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
+///
+/// | setting | default |
+/// |---|---|
+/// | [`connect_timeout`](TransportBuilder::connect_timeout) | 5 s |
+/// | trusted roots | the platform's; [`root_certificate`](TransportBuilder::root_certificate) adds one |
+/// | [`identity`](TransportBuilder::identity) | none |
+/// | proxy | for `https`, that of `HTTPS_PROXY` or `ALL_PROXY`, less `NO_PROXY`; never for loopback; [`without_proxy`](TransportBuilder::without_proxy) |
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use idpflare_management::{Certificate, Client, Transport};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let transport = Transport::builder()
+///     .connect_timeout(Duration::from_secs(2))
+///     .root_certificate(Certificate::from_pem(&std::fs::read("ca.pem")?)?)
+///     .without_proxy()
+///     .build()?;
+/// let client = Client::builder("https://idp.internal")
+///     .api_key("idk_…")
+///     .build_with(transport)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Transport {
+    client: HyperClient<Connector, Full<Bytes>>,
+}
+
+impl Transport {
+    /// Starts to make a transport.
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder {
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            tls: tls::Settings::default(),
+            proxy_from_env: true,
+        }
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Transport {
+    type Response = Response<ReplyBody>;
+    type Error = idpflare_layers::BoxError;
+    type Future = TransportFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+        TransportFuture {
+            future: self.client.request(request),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Transport`].
+pub struct TransportFuture {
+    future: ResponseFuture,
+}
+
+impl Future for TransportFuture {
+    type Output = Result<Response<ReplyBody>, idpflare_layers::BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(Pin::new(&mut self.future).poll(cx));
+        Poll::Ready(match outcome {
+            Ok(reply) => Ok(reply.map(|body: Incoming| ReplyBody::streamed(body))),
+            Err(error) => Err(typed(error)),
+        })
+    }
+}
+
+impl fmt::Debug for TransportFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportFuture").finish_non_exhaustive()
+    }
+}
+
+/// What is known of how far a request came.
+fn typed(error: legacy::Error) -> idpflare_layers::BoxError {
+    let chain: &(dyn StdError + 'static) = &error;
+    if error.is_connect() {
+        if let Some(timeout) = find_source::<Timeout>(chain) {
+            return Box::new(timeout.clone());
+        }
+        let untrusted = tls::is_untrusted(chain);
+        let connect = TransportError::connect(error.into());
+        return Box::new(if untrusted {
+            connect.permanent()
+        } else {
+            connect
+        });
+    }
+    // hyper cancels what it has not begun to send; what the server reset as refused it has not
+    // looked at (RFC 9113, section 8.7).
+    let not_sent = find_source::<hyper::Error>(chain).is_some_and(hyper::Error::is_canceled)
+        || find_source::<h2::Error>(chain).is_some_and(|error| {
+            error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        });
+    Box::new(if not_sent {
+        TransportError::not_sent(error.into())
+    } else {
+        TransportError::lost(error.into())
+    })
+}
+
+/// Makes a [`Transport`].
+#[must_use = "a builder does nothing until it is built"]
+pub struct TransportBuilder {
+    connect_timeout: Duration,
+    tls: tls::Settings,
+    proxy_from_env: bool,
+}
+
+impl TransportBuilder {
+    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Trusts one more root certificate, besides those of the platform.
+    pub fn root_certificate(mut self, certificate: Certificate) -> Self {
+        self.tls.extra_roots.push(certificate);
+        self
+    }
+
+    /// Presents a certificate of the client's own to servers that ask for one (mutual TLS).
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.tls.identity = Some(identity);
+        self
+    }
+
+    /// Uses no proxy, whatever the environment says.
+    pub fn without_proxy(mut self) -> Self {
+        self.proxy_from_env = false;
+        self
+    }
+
+    /// Whether there will be `https` connections. Without, the platform's roots are not loaded.
+    pub(crate) fn tls(mut self, needed: bool) -> Self {
+        self.tls.needed = needed;
+        self
+    }
+
+    /// The transport.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the connect timeout is
+    /// zero, a certificate or key can't be used, or neither the platform nor the caller has any
+    /// root certificate.
+    pub fn build(self) -> Result<Transport, Error> {
+        if self.connect_timeout.is_zero() {
+            return Err(Error::configuration(
+                "connect_timeout is zero, which no connection can keep: give it a limit above that",
+            ));
+        }
+        let connector = Connector::new(self.connect_timeout, &self.tls, self.proxy_from_env)?;
+        let client = HyperClient::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
+            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
+            .build(connector);
+        Ok(Transport { client })
+    }
+}
+
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("proxy_from_env", &self.proxy_from_env)
+            .finish_non_exhaustive()
+    }
+}

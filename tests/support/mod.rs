@@ -1,0 +1,132 @@
+//! What several tests share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(unused_macros, unused_imports, reason = "each test uses a part of it")]
+
+use idpflare_management::{
+    ClientSecret, CreatedApiKey, CreatedClient, OAuthClientPage, RevokedSessions, RevokedTokens,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+/// Calls `$function::<Request>($arguments…)` with the request type of the operation whose id is
+/// `$id`; `None` where there is no such operation.
+macro_rules! with_operation {
+    ($id:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        $crate::support::with_operation!(@ $id, $function, ($($argument),*),
+            "listUsers" ListUsers, "getUser" GetUser, "createUser" CreateUser,
+            "updateUser" UpdateUser, "deleteUser" DeleteUser,
+            "updateUserPassword" UpdateUserPassword, "blockUser" BlockUser,
+            "unblockUser" UnblockUser, "listUserSessions" ListUserSessions,
+            "revokeUserSession" RevokeUserSession,
+            "revokeAllUserSessions" RevokeAllUserSessions,
+            "getUserMfaEnrollments" GetUserMfaEnrollments, "resetUserMfa" ResetUserMfa,
+            "listUserIdentities" ListUserIdentities, "unlinkUserIdentity" UnlinkUserIdentity,
+            "listUserTokens" ListUserTokens, "revokeAllUserTokens" RevokeAllUserTokens,
+            "listApiKeys" ListApiKeys, "createApiKey" CreateApiKey,
+            "revokeApiKey" RevokeApiKey, "listClients" ListClients, "getClient" GetClient,
+            "createClient" CreateClient, "updateClient" UpdateClient,
+            "deleteClient" DeleteClient, "rotateClientSecret" RotateClientSecret,
+            "queryAuditLogs" QueryAuditLogs, "getUserAuditLogs" GetUserAuditLogs,
+            "getUserSecurityEvents" GetUserSecurityEvents, "getUserStats" GetUserStats,
+        )
+    };
+    (@ $id:expr, $function:ident, $arguments:tt, $($name:literal $request:ident,)*) => {
+        match $id {
+            $($name => Some($crate::support::with_operation!(! $function, $request, $arguments)),)*
+            _ => None,
+        }
+    };
+    (! $function:ident, $request:ident, ($($argument:expr),*)) => {
+        $function::<idpflare_management::$request>($($argument),*)
+    };
+}
+pub(crate) use with_operation;
+
+/// A reply's value as the JSON that the protocol's types describe, secrets included.
+pub(crate) trait ToJson {
+    fn to_json(&self) -> Value;
+}
+
+macro_rules! serialized {
+    ($($type:ty),* $(,)?) => {$(
+        impl ToJson for $type {
+            fn to_json(&self) -> Value {
+                serde_json::to_value(self).expect("a reply without a secret serialises")
+            }
+        }
+    )*};
+}
+
+serialized! {
+    (),
+    idpflare_management::User,
+    idpflare_management::UserPage,
+    Vec<idpflare_management::UserSession>,
+    RevokedSessions,
+    Vec<idpflare_management::MfaEnrollment>,
+    Vec<idpflare_management::SocialIdentity>,
+    Vec<idpflare_management::RefreshToken>,
+    RevokedTokens,
+    Vec<idpflare_management::ApiKey>,
+    idpflare_management::OAuthClient,
+    OAuthClientPage,
+    idpflare_management::AuditLogPage,
+    idpflare_management::UserAuditLogPage,
+    Vec<idpflare_management::AuditLogEntry>,
+    idpflare_management::UserStats,
+}
+
+impl ToJson for CreatedApiKey {
+    fn to_json(&self) -> Value {
+        json!({"api_key": self.api_key, "raw_key": self.raw_key.expose_secret()})
+    }
+}
+
+impl ToJson for CreatedClient {
+    fn to_json(&self) -> Value {
+        let mut json = json!({"client": self.client});
+        if let Some(secret) = &self.client_secret {
+            json["client_secret"] = json!(secret.expose_secret());
+        }
+        json
+    }
+}
+
+impl ToJson for ClientSecret {
+    fn to_json(&self) -> Value {
+        json!({"client_secret": self.client_secret.expose_secret()})
+    }
+}
+
+/// Recorded exchanges, from the folder that `IDPFLARE_WIRE_VECTORS` names, or those carried along.
+pub(crate) fn recorded(file: &str) -> Vec<Value> {
+    let folder = std::env::var_os("IDPFLARE_WIRE_VECTORS").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire"),
+        Into::into,
+    );
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+        panic!("{} can't be read: {error}", path.display());
+    });
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect()
+}
+
+/// The arguments of a recorded call as one object: those that were passed as `options` or `request`
+/// beside the others.
+pub(crate) fn arguments(input: &Value) -> Value {
+    let mut all = serde_json::Map::new();
+    for (name, value) in input.as_object().expect("arguments are an object") {
+        match value {
+            Value::Object(inner) if name == "options" || name == "request" => {
+                all.extend(inner.clone());
+            }
+            value => {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(all)
+}

@@ -1,0 +1,288 @@
+//! TLS, and what depends on it, against real rustls servers: trust, versions of HTTP, mutual TLS,
+//! proxies.
+#![cfg(feature = "hyper")]
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use idpflare_management::layers::TimeoutScope;
+use idpflare_management::*;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+
+/// How long connecting may take where the test is about running out of that time.
+const SHORT: Duration = Duration::from_millis(250);
+
+/// A certificate authority of a test's own.
+struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    root: rcgen::Certificate,
+}
+
+impl Ca {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).expect("a root");
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+        }
+    }
+
+    fn root(&self) -> Certificate {
+        Certificate::from_pem(self.root.pem().as_bytes()).expect("a certificate")
+    }
+
+    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate, key)
+    }
+
+    fn identity(&self) -> Identity {
+        let (certificate, key) = self.issue("client.example");
+        let pem = certificate.pem();
+        Identity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).expect("an identity")
+    }
+}
+
+/// A server with a certificate for `name`, which asks clients for one of `clients`, if that is
+/// given. What it calls the total of users is the version of HTTP.
+async fn serve(ca: &Ca, name: &str, alpn: &[&str], clients: Option<&Ca>) -> SocketAddr {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.root.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        }
+    };
+    let (certificate, key) = ca.issue(name);
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let mut config = builder
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a certificate with its key");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(acceptor.clone(), stream));
+        }
+    });
+    address
+}
+
+async fn answer(acceptor: TlsAcceptor, stream: TcpStream) {
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
+    let service = hyper::service::service_fn(async |request: http::Request<_>| {
+        let _: &hyper::body::Incoming = request.body();
+        let total = match request.version() {
+            http::Version::HTTP_2 => 2,
+            _ => 1,
+        };
+        let body = format!(r#"{{"total":{total},"active":0,"verified":0,"mfa_enabled":0}}"#);
+        let body = http_body_util::Full::<bytes::Bytes>::from(body);
+        Ok::<_, std::convert::Infallible>(http::Response::new(body))
+    });
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+fn client(authority: String, transport: TransportBuilder) -> Client {
+    Client::builder(authority)
+        .api_key("idk_test")
+        .build_with(transport.build().expect("a transport"))
+        .expect("a client")
+}
+
+fn at(name: &str, address: SocketAddr) -> String {
+    format!("https://{name}:{}", address.port())
+}
+
+fn trusting(ca: &Ca) -> TransportBuilder {
+    Transport::builder().root_certificate(ca.root())
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_version_of_http() {
+    let ca = Ca::new();
+    for (alpn, version) in [
+        (["h2", "http/1.1"].as_slice(), 2),
+        (["http/1.1"].as_slice(), 1),
+        ([].as_slice(), 1),
+    ] {
+        let address = serve(&ca, "localhost", alpn, None).await;
+        let client = client(at("localhost", address), trusting(&ca));
+        let stats = client.send(GetUserStats::new()).await.expect("stats");
+        assert_eq!(stats.total, version, "{alpn:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_fit_is_final() {
+    let ca = Ca::new();
+    let address = serve(&ca, "localhost", &[], None).await;
+    for client in [
+        client(at("localhost", address), trusting(&Ca::new())),
+        client(at("127.0.0.1", address), trusting(&ca)),
+    ] {
+        let error = client
+            .send(GetUserStats::new())
+            .await
+            .expect_err("not trusted");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        assert_eq!(error.delivery(), Delivery::NotSent);
+        assert!(!error.is_retryable(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_shows_its_identity() {
+    let (ca, clients) = (Ca::new(), Ca::new());
+    let address = serve(&ca, "localhost", &["h2"], Some(&clients)).await;
+    let authority = at("localhost", address);
+    let known = client(
+        authority.clone(),
+        trusting(&ca).identity(clients.identity()),
+    );
+    assert_eq!(
+        known.send(GetUserStats::new()).await.expect("stats").total,
+        2
+    );
+    // With TLS 1.3 a server refuses only after the client believes that it is connected.
+    for transport in [trusting(&ca), trusting(&ca).identity(Ca::new().identity())] {
+        let stranger = client(authority.clone(), transport);
+        let error = stranger
+            .send(GetUserStats::new())
+            .await
+            .expect_err("refused");
+        let kinds = [ErrorKind::Connect, ErrorKind::Transport];
+        assert!(kinds.contains(&error.kind()), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs_counts_as_connecting() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let transport = trusting(&Ca::new()).connect_timeout(SHORT);
+    let client = client(at("localhost", address), transport);
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("it hangs");
+    assert_eq!(
+        error.timeout().map(layers::Timeout::scope),
+        Some(TimeoutScope::Connect)
+    );
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert!(error.is_retryable());
+}
+
+const ROOT_FILE: &str = "IDPFLARE_TEST_ROOT_FILE";
+
+/// Connects to a name that only the proxy of the environment knows. It is a test so that this
+/// program can be told to run it as a process with another environment.
+#[tokio::test]
+async fn through_a_proxy_in_a_process_of_its_own() {
+    let Some(file) = std::env::var_os(ROOT_FILE) else {
+        return;
+    };
+    let root = std::fs::read(file).expect("a file");
+    let root = Certificate::from_pem(&root).expect("a certificate");
+    let through = Transport::builder().root_certificate(root);
+    let client = client("https://idp.test".to_owned(), through);
+    let stats = client.send(GetUserStats::new()).await.expect("stats");
+    println!("version {}", stats.total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_goes_through_the_proxy_of_the_environment() {
+    let ca = Ca::new();
+    let server = serve(&ca, "idp.test", &["h2"], None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = listener.local_addr().expect("an address");
+    let asked = Arc::new(Mutex::new(String::new()));
+    let heard = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(client.read_u8().await.expect("a request"));
+        }
+        *heard.lock().expect("not poisoned") = String::from_utf8(request).expect("text");
+        let mut server = TcpStream::connect(server).await.expect("the server");
+        let established = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        client.write_all(established).await.expect("written");
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+
+    let file = std::env::temp_dir().join(format!("idpflare-root-{}.pem", std::process::id()));
+    std::fs::write(&file, ca.root.pem()).expect("a file");
+    let child = tokio::task::spawn_blocking({
+        let file = file.clone();
+        move || {
+            Command::new(std::env::current_exe().expect("this program"))
+                .args([
+                    "--exact",
+                    "through_a_proxy_in_a_process_of_its_own",
+                    "--nocapture",
+                ])
+                .env(ROOT_FILE, file)
+                .env("HTTPS_PROXY", format!("http://user:word@{proxy}"))
+                .env_remove("NO_PROXY")
+                .env_remove("no_proxy")
+                .output()
+        }
+    });
+    let output = child.await.expect("it ran").expect("it ran");
+    std::fs::remove_file(&file).expect("the file is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("version 2"), "{text}");
+    let asked = asked.lock().expect("not poisoned").to_ascii_lowercase();
+    assert!(
+        asked.starts_with("connect idp.test:443 http/1.1\r\n"),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("proxy-authorization: basic dxnlcjp3b3jk"),
+        "{asked}"
+    );
+    // The API key is for the server, inside of the tunnel.
+    assert!(!asked.contains("idk_"), "{asked}");
+}
+
+#[test]
+fn certificates_are_checked() {
+    assert!(Certificate::from_pem(b"nothing of the kind").is_err());
+    let broken = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+    assert!(Certificate::from_pem(broken).is_err());
+    assert!(Identity::from_pem(b"", b"-----BEGIN PRIVATE KEY-----\nAAAA").is_err());
+    let no_root = Certificate::from_der(*b"not DER");
+    let error = Transport::builder().root_certificate(no_root).build();
+    assert_eq!(error.expect_err("no root").kind(), ErrorKind::Configuration);
+    let error = Transport::builder().connect_timeout(Duration::ZERO).build();
+    assert_eq!(error.expect_err("zero").kind(), ErrorKind::Configuration);
+}
