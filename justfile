@@ -17,7 +17,7 @@ test:
 
 # Every combination of features builds by itself, without what dev-dependencies switch on.
 features:
-    cargo hack check --workspace --feature-powerset --no-dev-deps --locked
+    cargo hack clippy --workspace --feature-powerset --no-dev-deps -- -D warnings
 
 # Without default features no HTTP, TLS or socket code is left in the tree.
 sans-io:
@@ -35,7 +35,7 @@ package:
 
 # Licences, sources and banned crates. Advisories are left out: they need a network.
 deny:
-    cargo deny --locked check bans licenses sources
+    cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 # `rust-version` is what the dependencies ask for, no more and no less.
 rust-version:

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
@@ -176,5 +177,11 @@ async fn recorded_exchanges() {
         check_reply(vector).await;
     }
     assert!(!requests.is_empty() && !responses.is_empty());
-    println!("{} requests, {} responses", requests.len(), responses.len());
+    // Not `println!`, which is shown only where a test fails.
+    let (requests, responses) = (requests.len(), responses.len());
+    writeln!(
+        std::io::stdout(),
+        "{requests} requests, {responses} responses"
+    )
+    .expect("written");
 }
