@@ -164,7 +164,11 @@ where
         request: R,
     ) -> Result<http::Response<R::Response>, Error> {
         let (http, reader) = self.prepare(&request)?;
-        let outcome = self.service.clone().oneshot(http).await;
+        let mut service = self.service.clone();
+        // Apart from the call, because what is not ready has sent nothing.
+        let ready = service.ready().await;
+        ready.map_err(|error| reader.failed::<R>(error))?;
+        let outcome = service.call(http).await;
         reader.read::<R, B, S::Error>(outcome).await
     }
 }
@@ -203,32 +207,31 @@ impl ReplyReader {
         B::Error: Into<BoxError>,
         E: Into<BoxError>,
     {
-        let Self {
-            call,
-            max_reply_bytes,
-            records_sends,
-        } = self;
+        let call = &self.call;
         let outcome = outcome.map_err(Into::into);
-        if !records_sends && call.attempts() == 0 {
+        if !self.records_sends && call.attempts() == 0 {
             call.record_send(match &outcome {
                 Ok(reply) => Delivery::of_status(reply.status()),
                 Err(error) => Delivery::of_error(&**error),
             });
         }
-        let failed = |error: BoxError| Error::service(R::OPERATION, &call, error);
-        let reply = outcome.map_err(failed)?;
+        let reply = outcome.map_err(|error| self.failed::<R>(error))?;
         let reply = call
-            .before_deadline(collect(reply, max_reply_bytes, call.clone()))
+            .before_deadline(collect(reply, self.max_reply_bytes, call.clone()))
             .await
-            .map_err(|timeout| failed(timeout.into()))?
-            .map_err(|error| failed(error.into()))?;
+            .map_err(|timeout| self.failed::<R>(timeout))?
+            .map_err(|error| self.failed::<R>(error))?;
         if !reply.status().is_success() {
-            return Err(Error::reply(R::OPERATION, &call, reply));
+            return Err(Error::reply(R::OPERATION, call, reply));
         }
         match R::decode(&reply) {
             Ok(value) => Ok(reply.map(|_| value)),
-            Err(error) => Err(Error::decode(R::OPERATION, &call, reply, error)),
+            Err(error) => Err(Error::decode(R::OPERATION, call, reply, error)),
         }
+    }
+
+    fn failed<R: ApiRequest>(&self, error: impl Into<BoxError>) -> Error {
+        Error::service(R::OPERATION, &self.call, error)
     }
 }
 

@@ -511,6 +511,20 @@ impl Body for Endless {
     }
 }
 
+#[tokio::test]
+async fn a_service_that_does_not_become_ready_has_sent_nothing() {
+    let (mock, mut handle) = tower_test::mock::spawn::<Request<Full<Bytes>>, Mock>();
+    handle.send_error("shutting down");
+    let client = Client::from_service("https://idp.example.com", mock.into_inner());
+    let client = client.expect("a client");
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("not ready");
+    assert_eq!(error.kind(), ErrorKind::Service);
+    assert_eq!((error.attempts(), error.delivery()), (0, Delivery::NotSent));
+}
+
 #[test]
 fn layers_are_within_reach() {
     let authority: Authority = "https://IdP.example.com/a".parse().expect("an authority");
