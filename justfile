@@ -18,6 +18,7 @@ test:
 # Every combination of features builds by itself, without what dev-dependencies switch on.
 features:
     cargo hack clippy --workspace --feature-powerset --no-dev-deps -- -D warnings
+    cargo check --tests --examples --no-default-features --locked
 
 # Without default features no HTTP, TLS or socket code is left in the tree.
 sans-io:
@@ -33,7 +34,7 @@ examples:
 package:
     cargo package --workspace --locked
 
-# Licences, sources and banned crates. Advisories are left out: they need a network.
+# Licences, sources and banned crates. Advisories need their database, which is fetched separately.
 deny:
     cargo deny --locked check --hide-inclusion-graph bans licenses sources
 

@@ -14,8 +14,8 @@ const API_BASE: &str = "/api/v1";
 
 /// The URL of an IDPFlare instance: what the API's paths are appended to.
 ///
-/// It is `https`, or `http` where the host is loopback (`localhost`, a name below `.localhost`,
-/// `127.0.0.0/8`, `[::1]`); [`Authority::insecure`] accepts `http` elsewhere. It may have a path
+/// It is `https`, or `http` where the host is loopback (`localhost`, `127.0.0.0/8`, `[::1]`);
+/// [`Authority::insecure`] accepts `http` elsewhere. It may have a path
 /// prefix. One trailing `/` is dropped.
 ///
 /// ```
@@ -84,8 +84,13 @@ impl Authority {
         // `Authority` keeps a port that is empty or too large as text.
         let host = authority.host();
         let port = &authority.as_str()[host.len()..];
+        let is_port = |port: &str| {
+            port.bytes().all(|byte| byte.is_ascii_digit())
+                && port.parse::<u16>().is_ok_and(|port| port != 0)
+        };
         if host.is_empty()
-            || (!port.is_empty() && authority.port_u16().is_none_or(|port| port == 0))
+            || (host.starts_with('[') && address(host).is_none())
+            || (!port.is_empty() && !port.strip_prefix(':').is_some_and(is_port))
         {
             return Err(refused("has no valid host and port"));
         }
@@ -138,14 +143,20 @@ impl Authority {
     }
 }
 
-/// Whether `host` can only be this machine (RFC 6761, section 6.3, for the names).
+/// Whether `host` can only be this machine. Names below `.localhost` should be too (RFC 6761,
+/// section 6.3), but not every resolver knows, and then another machine gets the key.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return address.is_loopback();
+    match address(host) {
+        Some(address) => address.to_canonical().is_loopback(),
+        None => host.eq_ignore_ascii_case("localhost"),
     }
-    let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.strip_suffix(']')?.parse().map(IpAddr::V6).ok(),
+        None => host.parse().map(IpAddr::V4).ok(),
+    }
 }
 
 fn refused(why: &str) -> Error {
@@ -173,6 +184,12 @@ impl TryFrom<String> for Authority {
 
     fn try_from(authority: String) -> Result<Self, Error> {
         authority.parse()
+    }
+}
+
+impl From<&Authority> for Authority {
+    fn from(authority: &Authority) -> Self {
+        authority.clone()
     }
 }
 

@@ -198,8 +198,13 @@ impl ClientBuilder {
             // `build_with` tells what is wrong with it.
             Err(_) => false,
         };
-        let transport = crate::Transport::builder().tls(needs_tls).build()?;
-        self.build_with(transport)
+        let transport = crate::Transport::builder();
+        let transport = if needs_tls {
+            transport
+        } else {
+            transport.without_tls()
+        };
+        self.build_with(transport.build()?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Call, Delivery, collect};
+use idpflare_layers::{BoxError, Call, Delivery, OriginMismatch, collect, find_source};
 use tower::{Service, ServiceExt};
 
 use crate::stack::BoxService;
@@ -94,6 +94,9 @@ impl<S> Client<S> {
     /// # }
     /// ```
     ///
+    /// Where `service` has a [`DeliveryLayer`](idpflare_layers::DeliveryLayer) around its
+    /// transport, say so with [`records_sends`](Self::records_sends).
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the authority is not
@@ -111,14 +114,50 @@ impl<S> Client<S> {
         })
     }
 
+    /// How large a reply may be, in bytes, that the service has not read itself.
+    #[must_use]
+    pub fn max_reply_bytes(mut self, limit: usize) -> Self {
+        self.max_reply_bytes = limit;
+        self
+    }
+
+    /// Whether the service has a [`DeliveryLayer`](idpflare_layers::DeliveryLayer) around its
+    /// transport. If so, a call that fails with nothing recorded is known to be
+    /// [`NotSent`](Delivery::NotSent), such as one that was queued until its deadline. If not, which
+    /// is what [`from_service`](Self::from_service) takes for granted, each failed call counts as
+    /// one attempt.
+    #[must_use]
+    pub fn records_sends(mut self, records: bool) -> Self {
+        self.records_sends = records;
+        self
+    }
+
+    /// The same client with `wrap` around its service: for layers outside of all others.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idpflare_management::Error> {
+    /// # let client = idpflare_management::testing::FakeIdpflare::new().client();
+    /// use idpflare_management::GetUserStats;
+    /// use tower::limit::ConcurrencyLimit;
+    ///
+    /// let client = client.map_service(|service| ConcurrencyLimit::new(service, 8));
+    /// client.send(GetUserStats::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn map_service<T>(self, wrap: impl FnOnce(S) -> T) -> Client<T> {
+        Client {
+            service: wrap(self.service),
+            authority: self.authority,
+            max_reply_bytes: self.max_reply_bytes,
+            records_sends: self.records_sends,
+        }
+    }
+
     /// The instance that operations are sent to.
     pub fn authority(&self) -> &Authority {
         &self.authority
-    }
-
-    /// The service that operations are sent through.
-    pub fn get_ref(&self) -> &S {
-        &self.service
     }
 }
 
@@ -147,11 +186,18 @@ where
 {
     /// Performs an operation and returns its value.
     ///
+    /// The future does not borrow the client, so it can be spawned. Nothing is sent before it is
+    /// polled.
+    ///
     /// # Errors
     ///
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn send<R: ApiRequest>(&self, request: R) -> Result<R::Response, Error> {
-        Ok(self.execute(request).await?.into_body())
+    pub fn send<R: ApiRequest>(
+        &self,
+        request: R,
+    ) -> impl Future<Output = Result<R::Response, Error>> + use<S, B, R> {
+        let execution = self.execute(request);
+        async { Ok(execution.await?.into_body()) }
     }
 
     /// Performs an operation and returns its value with the reply's status, headers and extensions.
@@ -159,17 +205,61 @@ where
     /// # Errors
     ///
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn execute<R: ApiRequest>(
+    pub fn execute<R: ApiRequest>(
         &self,
         request: R,
-    ) -> Result<http::Response<R::Response>, Error> {
-        let (http, reader) = self.prepare(&request)?;
+    ) -> impl Future<Output = Result<http::Response<R::Response>, Error>> + use<S, B, R> {
         let mut service = self.service.clone();
-        // Apart from the call, because what is not ready has sent nothing.
-        let ready = service.ready().await;
-        ready.map_err(|error| reader.failed::<R>(error))?;
-        let outcome = service.call(http).await;
-        reader.read::<R, B, S::Error>(outcome).await
+        // Here, so that a password in the request is not kept for as long as the call takes.
+        let prepared = self.prepare(&request);
+        drop(request);
+        async move {
+            let (http, reader) = prepared?;
+            // Apart from the call, because what is not ready has sent nothing.
+            let ready = service.ready().await;
+            ready.map_err(|error| reader.failed::<R>(error))?;
+            let outcome = service.call(http).await;
+            reader.read::<R, B, S::Error>(outcome).await
+        }
+    }
+}
+
+impl<S, B> Client<S>
+where
+    S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// The same client with the type of its service erased: what code takes that is written for a
+    /// plain `Client`, also from a test.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use bytes::Bytes;
+    /// use http_body_util::Full;
+    /// use idpflare_management::layers::BoxError;
+    /// use idpflare_management::Client;
+    ///
+    /// fn app(client: Client) -> Router {
+    ///     Router::new().route("/", get(async || "hello")).with_state(client)
+    /// }
+    ///
+    /// # fn main() -> Result<(), idpflare_management::Error> {
+    /// let mock = tower::service_fn(async |_: http::Request<Full<Bytes>>| {
+    ///     Ok::<_, BoxError>(http::Response::new(Full::<Bytes>::default()))
+    /// });
+    /// let app = app(Client::from_service("https://idp.example.com", mock)?.boxed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn boxed(self) -> Client {
+        self.map_service(BoxService::new)
     }
 }
 
@@ -209,7 +299,10 @@ impl ReplyReader {
     {
         let call = &self.call;
         let outcome = outcome.map_err(Into::into);
-        if !self.records_sends && call.attempts() == 0 {
+        let refused = outcome
+            .as_ref()
+            .is_err_and(|error| find_source::<OriginMismatch>(&**error).is_some());
+        if !self.records_sends && call.attempts() == 0 && !refused {
             call.record_send(match &outcome {
                 Ok(reply) => Delivery::of_status(reply.status()),
                 Err(error) => Delivery::of_error(&**error),

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use idpflare_layers::Operation;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
+use serde_path_to_error::{Path, Segment};
+
+use crate::one_line::one_line;
 
 /// Reads a reply's body as JSON.
 ///
@@ -12,7 +14,7 @@ use serde_path_to_error::Segment;
 ///
 /// Where the body is not JSON, or of another shape; the error names the place. That of an operation
 /// whose reply is [`sensitive`](Operation::sensitive) quotes nothing of the body.
-pub fn json<T: DeserializeOwned>(
+pub fn decode_json<T: DeserializeOwned>(
     reply: &http::Response<Bytes>,
     operation: &Operation,
 ) -> Result<T, DecodeError> {
@@ -46,25 +48,47 @@ fn locate<T: DeserializeOwned>(
         },
         Err(error) => error,
     };
-    let path = error.path();
-    let row = path.iter().find_map(|segment| match segment {
+    let row = error.path().iter().find_map(|segment| match segment {
         Segment::Seq { index } => Some(*index),
         _ => None,
     });
-    let at_root = path.iter().next().is_none();
+    let path = place(error.path(), operation);
     let mut message = describe(error.inner(), operation);
     let is_json = !(error.inner().is_syntax() || error.inner().is_eof());
     if !is_json
+        && !operation.sensitive
         && let Some(content_type) = reply.headers().get(CONTENT_TYPE)
         && !content_type.as_bytes().starts_with(b"application/json")
     {
         message = format!("it is {content_type:?}: {message}");
     }
     Err(DecodeError {
-        path: (!at_root).then(|| path.to_string()),
+        path: (!path.is_empty()).then_some(path),
         row,
-        message,
+        message: one_line(&message),
     })
+}
+
+/// The path to the fault, such as `users[3].email`. Below an object that belongs to applications its
+/// members are not the protocol's, so those of a sensitive reply are not told.
+fn place(path: &Path, operation: &Operation) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(key);
+                if operation.sensitive && key == "metadata" {
+                    break;
+                }
+            }
+            Segment::Unknown => text.push('?'),
+        }
+    }
+    one_line(&text)
 }
 
 /// What serde says, without the values that it quotes where those may be secret.

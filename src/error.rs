@@ -14,6 +14,7 @@ use idpflare_layers::{BoxError, Call, Delivery, Operation, Safety, Timeout, is_t
 
 pub use kind::ErrorKind;
 
+use crate::one_line::one_line;
 use crate::{DecodeError, EncodeError};
 
 /// Why a client could not be made, or an operation did not succeed.
@@ -156,7 +157,7 @@ impl Error {
         self.0.operation
     }
 
-    /// How many times the request was sent.
+    /// How many times the request was handed to the transport, whether or not that could send it.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.0.attempts
@@ -268,14 +269,11 @@ impl fmt::Display for Error {
             if says_status {
                 f.write_str(": ")?;
             }
-            f.write_str(&message::one_line(&self.0.message))?;
+            f.write_str(&one_line(&self.0.message))?;
         }
         let mut details = Vec::new();
         if self.0.kind == ErrorKind::Redirect {
-            details.push(match self.headers().and_then(message::location_origin) {
-                Some(origin) => format!("redirects to {origin}, which is not followed"),
-                None => String::from("redirects are not followed"),
-            });
+            details.extend(self.headers().and_then(message::redirection));
         }
         if self.headers().is_some_and(message::is_html) {
             details.push(String::from("an HTML page, not an answer of IDPFlare"));
@@ -294,7 +292,7 @@ impl fmt::Display for Error {
             details.push(String::from("it may have taken effect"));
         }
         if let Some(request_id) = self.request_id() {
-            details.push(format!("request {}", message::one_line(request_id)));
+            details.push(format!("request {}", one_line(request_id)));
         }
         if !details.is_empty() {
             write!(f, " ({})", details.join("; "))?;
@@ -308,7 +306,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
             .field("operation", &self.0.operation.map(|operation| operation.id))
-            .field("message", &message::one_line(&self.0.message))
+            .field("message", &one_line(&self.0.message))
             .field("status", &self.status())
             .field("request_id", &self.request_id())
             .field("attempts", &self.0.attempts)

@@ -66,6 +66,7 @@ mod builder;
 mod client;
 mod decode;
 mod error;
+mod one_line;
 mod request;
 mod stack;
 #[cfg(feature = "testing")]
@@ -79,12 +80,14 @@ pub use authority::Authority;
 pub use body::ReplyBody;
 pub use builder::ClientBuilder;
 pub use client::Client;
-pub use decode::{DecodeError, json};
+pub use decode::{DecodeError, decode_json};
 pub use error::{Error, ErrorKind};
 /// The layers of the standard stack, for stacks of your own.
 pub use idpflare_layers as layers;
 pub use idpflare_layers::{Call, Delivery, KeyHandle, Operation, Safety};
 pub use request::{ApiRequest, EncodeError, Encoder, QueryValue};
+/// How secrets are wrapped, and the one way to see them.
+pub use secrecy::{ExposeSecret, SecretString};
 pub use stack::BoxService;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]

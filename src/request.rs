@@ -30,7 +30,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// use bytes::Bytes;
 /// use http::Method;
 /// use idpflare_management::{
-///     ApiRequest, Authority, DecodeError, EncodeError, Encoder, Operation, Safety, UserId, json,
+///     ApiRequest, Authority, DecodeError, EncodeError, Encoder, Operation, Safety, UserId,
+///     decode_json,
 /// };
 ///
 /// struct GetUserAvatar {
@@ -57,7 +58,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 ///     }
 ///
 ///     fn decode(reply: &http::Response<Bytes>) -> Result<Avatar, DecodeError> {
-///         json(reply, Self::OPERATION)
+///         decode_json(reply, Self::OPERATION)
 ///     }
 /// }
 ///
@@ -90,7 +91,8 @@ pub trait ApiRequest {
 
     /// The whole HTTP request, for the instance at `authority`. Nothing is sent.
     ///
-    /// It has the operation among its extensions, and no `Authorization` yet.
+    /// It has the operation among its extensions, and no `Authorization` yet. Beware of its `Debug`:
+    /// that of [`Full`] shows the body, which holds the password where one is sent.
     ///
     /// # Errors
     ///
@@ -272,6 +274,18 @@ impl QueryValue for &str {
 impl QueryValue for bool {
     fn append_to(&self, query: &mut String) {
         query.push_str(if *self { "true" } else { "false" });
+    }
+}
+
+impl QueryValue for u32 {
+    fn append_to(&self, query: &mut String) {
+        append_number(self, query);
+    }
+}
+
+impl QueryValue for i64 {
+    fn append_to(&self, query: &mut String) {
+        append_number(self, query);
     }
 }
 

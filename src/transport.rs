@@ -41,7 +41,7 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// | setting | default |
 /// |---|---|
 /// | [`connect_timeout`](TransportBuilder::connect_timeout) | 5 s |
-/// | trusted roots | the platform's; [`root_certificate`](TransportBuilder::root_certificate) adds one |
+/// | trusted roots | the platform's; [`root_certificate`](TransportBuilder::root_certificate) adds one, [`without_platform_roots`](TransportBuilder::without_platform_roots) leaves out the others |
 /// | [`identity`](TransportBuilder::identity) | none |
 /// | proxy | for `https`, that of `HTTPS_PROXY` or `ALL_PROXY`, less `NO_PROXY`; never for loopback; [`without_proxy`](TransportBuilder::without_proxy) |
 ///
@@ -125,29 +125,27 @@ impl fmt::Debug for TransportFuture {
 /// What is known of how far a request came.
 fn typed(error: legacy::Error) -> idpflare_layers::BoxError {
     let chain: &(dyn StdError + 'static) = &error;
-    if error.is_connect() {
-        if let Some(timeout) = find_source::<Timeout>(chain) {
-            return Box::new(timeout.clone());
-        }
-        let untrusted = tls::is_untrusted(chain);
-        let connect = TransportError::connect(error.into());
-        return Box::new(if untrusted {
-            connect.permanent()
-        } else {
-            connect
-        });
+    if let Some(timeout) = find_source::<Timeout>(chain) {
+        return Box::new(timeout.clone());
     }
-    // hyper cancels what it has not begun to send; what the server reset as refused it has not
-    // looked at (RFC 9113, section 8.7).
-    let not_sent = find_source::<hyper::Error>(chain).is_some_and(hyper::Error::is_canceled)
+    let untrusted = tls::is_untrusted(chain);
+    // hyper cancels what it has not begun to send, and closes the way to a connection that ended
+    // before; what the server reset as refused it has not looked at (RFC 9113, section 8.7).
+    let not_sent = find_source::<hyper::Error>(chain)
+        .is_some_and(|error| error.is_canceled() || error.is_closed())
         || find_source::<h2::Error>(chain).is_some_and(|error| {
             error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
         });
-    Box::new(if not_sent {
-        TransportError::not_sent(error.into())
+    let connecting = error.is_connect();
+    let source = error.into();
+    let typed = if connecting {
+        TransportError::connect(source)
+    } else if not_sent {
+        TransportError::not_sent(source)
     } else {
-        TransportError::lost(error.into())
-    })
+        TransportError::lost(source)
+    };
+    Box::new(if untrusted { typed.permanent() } else { typed })
 }
 
 /// Makes a [`Transport`].
@@ -183,9 +181,17 @@ impl TransportBuilder {
         self
     }
 
-    /// Whether there will be `https` connections. Without, the platform's roots are not loaded.
-    pub(crate) fn tls(mut self, needed: bool) -> Self {
-        self.tls.needed = needed;
+    /// Trusts only what [`root_certificate`](Self::root_certificate) was given, and not the roots of
+    /// the platform.
+    pub fn without_platform_roots(mut self) -> Self {
+        self.tls.platform_roots = false;
+        self
+    }
+
+    /// Makes plain `http` connections only, for which no root certificates need to be there; `https`
+    /// ones fail.
+    pub fn without_tls(mut self) -> Self {
+        self.tls.needed = false;
         self
     }
 
@@ -202,7 +208,7 @@ impl TransportBuilder {
                 "connect_timeout is zero, which no connection can keep: give it a limit above that",
             ));
         }
-        let connector = Connector::new(self.connect_timeout, &self.tls, self.proxy_from_env)?;
+        let connector = Connector::new(self.connect_timeout, self.tls, self.proxy_from_env)?;
         let client = HyperClient::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -10,9 +10,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
-use idpflare_management::layers::{ApiKey, BoxError, CollectError, Origin, TransportError};
+use idpflare_management::layers::{
+    ApiKey, ApiKeyLayer, BoxError, CollectError, DeadlineLayer, DeliveryLayer, Origin,
+    TransportError,
+};
 use idpflare_management::*;
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 type Mock = Response<Full<Bytes>>;
 
@@ -81,7 +84,8 @@ fn authorities_are_checked_before_anything_is_sent() {
             "https://idp.example.com:8443",
         ),
         ("http://localhost:8787", "http://localhost:8787"),
-        ("http://api.localhost", "http://api.localhost"),
+        ("http://LOCALHOST", "http://LOCALHOST"),
+        ("http://[::ffff:127.0.0.1]", "http://[::ffff:127.0.0.1]"),
         ("http://127.1.2.3", "http://127.1.2.3"),
         ("http://[::1]:80", "http://[::1]:80"),
     ] {
@@ -97,6 +101,9 @@ fn authorities_are_checked_before_anything_is_sent() {
         ("https://:8443", "has no valid host and port"),
         ("https://idp.example.com:", "has no valid host and port"),
         ("https://idp.example.com:0", "has no valid host and port"),
+        ("https://idp.example.com:+1", "has no valid host and port"),
+        ("http://[localhost]", "has no valid host and port"),
+        ("http://api.localhost", "is plain http to another machine"),
         (
             "https://idp.example.com:99999",
             "has no valid host and port",
@@ -290,8 +297,9 @@ async fn lines_of_errors() {
         ),
         (
             reply(302, &[("location", "/login")], ""),
-            "createUser failed: 302 Found (redirects are not followed)",
+            "createUser failed: 302 Found (redirects elsewhere on the instance, which is not followed)",
         ),
+        (reply(304, &[], ""), "createUser failed: 304 Not Modified"),
         (
             reply(400, &[], "{\"error\":\"first\\nsecond\"}"),
             "createUser failed: 400 Bad Request: first second",
@@ -523,6 +531,127 @@ async fn a_service_that_does_not_become_ready_has_sent_nothing() {
         .expect_err("not ready");
     assert_eq!(error.kind(), ErrorKind::Service);
     assert_eq!((error.attempts(), error.delivery()), (0, Delivery::NotSent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_the_service_has_not_read_is_bounded_too() {
+    struct Hangs;
+
+    impl Body for Hangs {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Pending
+        }
+    }
+
+    let hangs = service_fn(async |request: Request<Full<Bytes>>| {
+        let call = Call::of(&request).expect("the client puts it there");
+        call.limit_to(Duration::from_secs(7));
+        let mut reply = Response::new(Hangs);
+        let ray = http::HeaderValue::from_static("8c1f-LHR");
+        reply.headers_mut().insert("cf-ray", ray);
+        Ok::<_, BoxError>(reply)
+    });
+    let client = Client::from_service("https://idp.example.com", hangs).expect("a client");
+    let error = client
+        .send(GetUserStats::new())
+        .await
+        .expect_err("it hangs");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.status(), Some(StatusCode::OK));
+    assert_eq!(
+        error.to_string(),
+        "getUserStats failed: the call was not done within its deadline of 7s (request 8c1f-LHR)"
+    );
+    let large = reply(200, &[], &"x".repeat(65));
+    let service = service_fn(move |_: Request<Full<Bytes>>| {
+        std::future::ready(Ok::<_, BoxError>(large.clone()))
+    });
+    let client = Client::from_service("https://idp.example.com", service).expect("a client");
+    let error = client.max_reply_bytes(64).send(GetUserStats::new()).await;
+    assert_eq!(error.expect_err("too large").kind(), ErrorKind::TooLarge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_records_its_sends_tells_what_was_queued() {
+    let transport = service_fn(async |_: Request<Full<Bytes>>| Ok::<_, BoxError>(Mock::default()));
+    let stack = ServiceBuilder::new()
+        .layer(DeadlineLayer::new(Duration::from_secs(1)))
+        .concurrency_limit(0)
+        .layer(DeliveryLayer::new())
+        .service(transport);
+    let client = Client::from_service("https://idp.example.com", stack).expect("a client");
+    let client = client.records_sends(true);
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("it queues");
+    assert_eq!((error.attempts(), error.delivery()), (0, Delivery::NotSent));
+    assert!(error.is_retryable());
+    let elsewhere =
+        Origin::of(&http::Uri::from_static("https://other.example")).expect("an origin");
+    let key = ApiKey::new("idk_test").expect("a key");
+    let stack = ApiKeyLayer::new(key, elsewhere).layer(transport);
+    let client = Client::from_service("https://idp.example.com", stack).expect("a client");
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("another origin");
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert_eq!((error.attempts(), error.delivery()), (0, Delivery::NotSent));
+}
+
+#[tokio::test]
+async fn a_call_can_be_spawned_and_a_mock_boxed() {
+    let mock = service_fn(async |_: Request<Full<Bytes>>| Ok::<_, BoxError>(reply(204, &[], "")));
+    let client: Client = Client::from_service("https://idp.example.com", mock)
+        .expect("a client")
+        .boxed();
+    let id = String::from("usr_1");
+    let call = tokio::spawn(client.send(DeleteUser::new(&id)));
+    drop(client);
+    call.await.expect("it ran").expect("204");
+}
+
+#[tokio::test]
+async fn what_a_server_says_stays_a_short_line() {
+    let key = "\\u001b[31m\\n".repeat(200);
+    let body = format!(r#"{{"users":[{{"metadata":{{"{key}":+}}}}],"total":1}}"#);
+    let error = answering(reply(200, &[], &body))
+        .send(ListUsers::new())
+        .await;
+    let error = error.expect_err("not JSON");
+    let decode = error.decode_error().expect("typed");
+    for text in [
+        decode.to_string(),
+        error.message().to_owned(),
+        error.to_string(),
+    ] {
+        assert!(
+            text.len() < 2000 && !text.contains(['\u{1b}', '\n']),
+            "{text}"
+        );
+    }
+    let body = format!(r#"{{"total":"{}"}}"#, "x".repeat(100_000));
+    let error = answering(reply(200, &[], &body))
+        .send(GetUserStats::new())
+        .await;
+    assert!(error.expect_err("no number").message().len() < 2000);
+    let body = r#"{"client":{"metadata":{"hush_hush":+}}}"#;
+    let headers = [("content-type", "very_secret")];
+    let error = answering(reply(201, &headers, body))
+        .send(CreateClient::new("a", ["https://a.example"]))
+        .await;
+    let text = format!("{:?}", error.expect_err("not JSON"));
+    assert!(
+        !text.contains("hush_hush") && !text.contains("very_secret"),
+        "{text}"
+    );
 }
 
 #[test]

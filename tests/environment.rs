@@ -1,6 +1,5 @@
 //! What a client takes from the environment. A process can't change its own without `unsafe`, so
 //! each case is a process of its own: this very program, told by a variable to make one client.
-#![cfg(feature = "hyper")]
 
 use std::process::Command;
 

@@ -7,16 +7,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use http_body_util::Full;
-use idpflare_management::layers::BoxError;
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::*;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use support::{arguments, recorded, with_operation};
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder};
+use tower::ServiceBuilder;
 
 type Row = (
     &'static str,
@@ -267,7 +265,7 @@ fn protocol() -> [Row; 30] {
 
 #[test]
 fn what_is_known_of_each_is_what_the_protocol_says() {
-    let known = OPERATIONS.map(|operation| {
+    let known = OPERATIONS.iter().map(|operation| {
         (
             operation.id,
             operation.method.clone(),
@@ -277,7 +275,7 @@ fn what_is_known_of_each_is_what_the_protocol_says() {
             operation.sensitive,
         )
     });
-    assert_eq!(known, protocol());
+    assert_eq!(known.collect::<Vec<_>>(), protocol());
 }
 
 #[test]
@@ -365,10 +363,7 @@ fn requests_and_replies_can_be_forwarded() {
 }
 
 /// Performs each operation once, in an order in which all succeed.
-async fn drive_all<S>(client: &Client<S>) -> Result<(), Error>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<ReplyBody>, Error = BoxError> + Clone,
-{
+async fn drive_all(client: &Client) -> Result<(), Error> {
     let before = client.send(GetUserStats::new()).await?;
     let new = CreateUser::new("drive@example.com")
         .given_name("Drive")
@@ -471,10 +466,7 @@ where
 }
 
 /// A user that has something of everything.
-async fn find<S>(client: &Client<S>, users: &[User]) -> Result<User, Error>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<ReplyBody>, Error = BoxError> + Clone,
-{
+async fn find(client: &Client, users: &[User]) -> Result<User, Error> {
     for user in users {
         let identities = client.send(ListUserIdentities::new(&user.id)).await?;
         let enrollments = client.send(GetUserMfaEnrollments::new(&user.id)).await?;
@@ -488,20 +480,15 @@ where
 }
 
 /// A layer of the tests' own that reads each request's operation.
-fn watched(
-    client: &Client,
-    seen: &Arc<Mutex<BTreeSet<&'static str>>>,
-) -> Client<BoxCloneSyncService<Request<Full<Bytes>>, Response<ReplyBody>, BoxError>> {
+fn watched(client: &Client, seen: &Arc<Mutex<BTreeSet<&'static str>>>) -> Client {
     let seen = Arc::clone(seen);
-    let watch = ServiceBuilder::new()
-        .map_request(move |request: Request<Full<Bytes>>| {
-            let operation = Operation::of(&request).expect("the operation is in the extensions");
-            seen.lock().expect("not poisoned").insert(operation.id);
-            request
-        })
-        .service(client.get_ref().clone());
-    Client::from_service(client.authority().clone(), BoxCloneSyncService::new(watch))
-        .expect("a client")
+    let watch = move |request: Request<Full<Bytes>>| {
+        let operation = Operation::of(&request).expect("the operation is in the extensions");
+        seen.lock().expect("not poisoned").insert(operation.id);
+        request
+    };
+    let wrap = |service| ServiceBuilder::new().map_request(watch).service(service);
+    client.clone().map_service(wrap).boxed()
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! TLS, and what depends on it, against real rustls servers: trust, versions of HTTP, mutual TLS,
 //! proxies.
-#![cfg(feature = "hyper")]
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -60,6 +60,22 @@ impl Ca {
 /// A server with a certificate for `name`, which asks clients for one of `clients`, if that is
 /// given. What it calls the total of users is the version of HTTP.
 async fn serve(ca: &Ca, name: &str, alpn: &[&str], clients: Option<&Ca>) -> SocketAddr {
+    let (acceptor, listener) = listen(ca, name, alpn, clients).await;
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(acceptor.clone(), stream));
+        }
+    });
+    address
+}
+
+async fn listen(
+    ca: &Ca,
+    name: &str,
+    alpn: &[&str],
+    clients: Option<&Ca>,
+) -> (TlsAcceptor, TcpListener) {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -79,16 +95,8 @@ async fn serve(ca: &Ca, name: &str, alpn: &[&str], clients: Option<&Ca>) -> Sock
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("a certificate with its key");
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(acceptor.clone(), stream));
-        }
-    });
-    address
+    (TlsAcceptor::from(Arc::new(config)), listener)
 }
 
 async fn answer(acceptor: TlsAcceptor, stream: TcpStream) {
@@ -174,12 +182,44 @@ async fn a_client_shows_its_identity() {
     // With TLS 1.3 a server refuses only after the client believes that it is connected.
     for transport in [trusting(&ca), trusting(&ca).identity(Ca::new().identity())] {
         let stranger = client(authority.clone(), transport);
-        let error = stranger
-            .send(GetUserStats::new())
-            .await
-            .expect_err("refused");
+        let error = stranger.send(GetUserStats::new()).await;
+        let error = error.expect_err("refused");
         let kinds = [ErrorKind::Connect, ErrorKind::Transport];
         assert!(kinds.contains(&error.kind()), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_the_server_refuses_was_not_looked_at() {
+    let ca = Ca::new();
+    let (acceptor, listener) = listen(&ca, "localhost", &["h2"], None).await;
+    let address = listener.local_addr().expect("an address");
+    for (reason, delivery) in [
+        (h2::Reason::REFUSED_STREAM, Delivery::NotSent),
+        (h2::Reason::INTERNAL_ERROR, Delivery::Unknown),
+    ] {
+        let client = client(at("localhost", address), trusting(&ca));
+        let serve = async {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let stream = acceptor.accept(stream).await.expect("TLS");
+            let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
+            let (_, mut respond) = connection.accept().await.expect("one").expect("a request");
+            respond.send_reset(reason);
+            // Nothing goes out before the connection is driven on; it ends when the client does.
+            while connection.accept().await.is_some() {}
+        };
+        let call = async {
+            let error = client
+                .send(CreateUser::new("a@b.c"))
+                .await
+                .expect_err("a reset");
+            drop(client);
+            error
+        };
+        let (error, ()) = tokio::join!(call, serve);
+        assert_eq!(error.kind(), ErrorKind::Transport);
+        assert_eq!(error.delivery(), delivery, "{error:?}");
+        assert_eq!(error.is_retryable(), delivery == Delivery::NotSent);
     }
 }
 
@@ -202,20 +242,59 @@ async fn a_handshake_that_hangs_counts_as_connecting() {
 }
 
 const ROOT_FILE: &str = "IDPFLARE_TEST_ROOT_FILE";
+const AUTHORITY: &str = "IDPFLARE_TEST_AUTHORITY";
 
-/// Connects to a name that only the proxy of the environment knows. It is a test so that this
-/// program can be told to run it as a process with another environment.
+/// A client with the environment of a process of its own. It is a test so that this program can be
+/// told to run it as one.
 #[tokio::test]
-async fn through_a_proxy_in_a_process_of_its_own() {
+async fn a_client_in_a_process_of_its_own() {
     let Some(file) = std::env::var_os(ROOT_FILE) else {
         return;
     };
     let root = std::fs::read(file).expect("a file");
     let root = Certificate::from_pem(&root).expect("a certificate");
-    let through = Transport::builder().root_certificate(root);
-    let client = client("https://idp.test".to_owned(), through);
-    let stats = client.send(GetUserStats::new()).await.expect("stats");
-    println!("version {}", stats.total);
+    let mut transport = Transport::builder().root_certificate(root);
+    if std::env::var_os("WITHOUT_PROXY").is_some() {
+        transport = transport.without_proxy();
+    }
+    let authority = std::env::var(AUTHORITY).expect("an authority");
+    let outcome = client(authority, transport).send(GetUserStats::new()).await;
+    match outcome {
+        Ok(stats) => println!("outcome: version {}", stats.total),
+        Err(error) => println!("outcome: {error}"),
+    }
+}
+
+/// Runs that test as a process with these variables, and returns what came of it.
+async fn in_a_process(ca: &Ca, authority: String, variables: &[(&str, &str)]) -> String {
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let file = format!("idpflare-root-{}-{number}.pem", std::process::id());
+    let file = std::env::temp_dir().join(file);
+    std::fs::write(&file, ca.root.pem()).expect("a file");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["--exact", "a_client_in_a_process_of_its_own", "--nocapture"])
+        .env(ROOT_FILE, &file)
+        .env(AUTHORITY, authority);
+    for unset in [
+        "ALL_PROXY",
+        "all_proxy",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        command.env_remove(unset);
+    }
+    command.envs(variables.iter().copied());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.expect("it ran").expect("it ran");
+    std::fs::remove_file(&file).expect("the file is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, outcome) = text
+        .split_once("outcome: ")
+        .unwrap_or_else(|| panic!("no outcome: {text}"));
+    outcome.lines().next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,29 +317,11 @@ async fn https_goes_through_the_proxy_of_the_environment() {
         client.write_all(established).await.expect("written");
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
     });
-
-    let file = std::env::temp_dir().join(format!("idpflare-root-{}.pem", std::process::id()));
-    std::fs::write(&file, ca.root.pem()).expect("a file");
-    let child = tokio::task::spawn_blocking({
-        let file = file.clone();
-        move || {
-            Command::new(std::env::current_exe().expect("this program"))
-                .args([
-                    "--exact",
-                    "through_a_proxy_in_a_process_of_its_own",
-                    "--nocapture",
-                ])
-                .env(ROOT_FILE, file)
-                .env("HTTPS_PROXY", format!("http://user:word@{proxy}"))
-                .env_remove("NO_PROXY")
-                .env_remove("no_proxy")
-                .output()
-        }
-    });
-    let output = child.await.expect("it ran").expect("it ran");
-    std::fs::remove_file(&file).expect("the file is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("version 2"), "{text}");
+    // Only the proxy knows this name.
+    let authority = "https://idp.test".to_owned();
+    let proxy = format!("http://user:word@{proxy}");
+    let outcome = in_a_process(&ca, authority, &[("HTTPS_PROXY", &proxy)]).await;
+    assert_eq!(outcome, "version 2");
     let asked = asked.lock().expect("not poisoned").to_ascii_lowercase();
     assert!(
         asked.starts_with("connect idp.test:443 http/1.1\r\n"),
@@ -272,6 +333,22 @@ async fn https_goes_through_the_proxy_of_the_environment() {
     );
     // The API key is for the server, inside of the tunnel.
     assert!(!asked.contains("idk_"), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_no_proxy_takes_none() {
+    let ca = Ca::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let nobody = format!("http://{}", listener.local_addr().expect("an address"));
+    drop(listener);
+    let proxy = ("HTTPS_PROXY", nobody.as_str());
+    let address = serve(&ca, "localhost", &["h2"], None).await;
+    let outcome = in_a_process(&ca, at("localhost", address), &[proxy]).await;
+    assert_eq!(outcome, "version 2");
+    let socks = ("HTTPS_PROXY", "socks5://127.0.0.1:9");
+    let without = [socks, ("WITHOUT_PROXY", "1")];
+    let outcome = in_a_process(&ca, at("localhost", address), &without).await;
+    assert_eq!(outcome, "version 2");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The default transport against real sockets: servers that do what they should, and servers that
 //! do not.
-#![cfg(feature = "hyper")]
 
 use std::error::Error as _;
 use std::net::SocketAddr;

@@ -47,6 +47,7 @@ async fn tour_of_the_fake(out: &mut impl Write) -> Outcome {
     writeln!(out, "A fake IDPFlare listens on {}.", server.authority())?;
 
     let user = read::users(&client, out).await?;
+    let user = user.ok_or("the fake has no users")?;
     write::users(&client, out).await?;
     read::what_belongs_to(&user, &client, out).await?;
     write::what_belongs_to(&user, &client, out).await?;
@@ -58,7 +59,8 @@ async fn tour_of_the_fake(out: &mut impl Write) -> Outcome {
     write::api_keys(&client, out).await?;
     read::clients(&client, out).await?;
     write::clients(&client, out).await?;
-    read::audit_log(&user, &client, out).await?;
+    read::audit_log(&client, out).await?;
+    read::audit_log_of(&user, &client, out).await?;
     read::stats(&client, out).await?;
 
     server.shutdown().await;
@@ -77,16 +79,27 @@ async fn tour_of_an_instance(out: &mut impl Write) -> Outcome {
         client.authority()
     )?;
 
-    match read::users(&client, out).await {
-        Ok(user) => carry_on(read::what_belongs_to(&user, &client, out).await, out)?,
-        Err(error) => carry_on(Err(error), out)?,
+    let user = match read::users(&client, out).await {
+        Ok(user) => user,
+        Err(error) => {
+            carry_on(Err(error), out)?;
+            None
+        }
+    };
+    if let Some(user) = &user {
+        let outcome = read::what_belongs_to(user, &client, out).await;
+        carry_on(outcome, out)?;
     }
     let outcome = read::api_keys(&client, out).await;
     carry_on(outcome, out)?;
     let outcome = read::clients(&client, out).await;
     carry_on(outcome, out)?;
-    let outcome = read::whole_audit_log(&client, out).await;
+    let outcome = read::audit_log(&client, out).await;
     carry_on(outcome, out)?;
+    if let Some(user) = &user {
+        let outcome = read::audit_log_of(user, &client, out).await;
+        carry_on(outcome, out)?;
+    }
     let outcome = read::stats(&client, out).await;
     carry_on(outcome, out)
 }

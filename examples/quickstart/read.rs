@@ -12,8 +12,11 @@ use idpflare_management::{
 use crate::Outcome;
 use crate::table::{or_dash, print, time, yes};
 
-/// Lists users, and returns the one that the tour looks at closely.
-pub(crate) async fn users(client: &Client, out: &mut impl Write) -> Result<User, Box<dyn Error>> {
+/// Lists users, and returns the one that the tour looks at closely, if there is any.
+pub(crate) async fn users(
+    client: &Client,
+    out: &mut impl Write,
+) -> Result<Option<User>, Box<dyn Error>> {
     let page = client.send(ListUsers::new().limit(8)).await?;
     writeln!(
         out,
@@ -40,9 +43,9 @@ pub(crate) async fn users(client: &Client, out: &mut impl Write) -> Result<User,
     )?;
     // One that has something to show, if there is one.
     let with_mfa = page.users.iter().find(|user| user.mfa_enabled);
-    let mut chosen = with_mfa
-        .or(page.users.first())
-        .ok_or("there are no users")?;
+    let Some(mut chosen) = with_mfa.or(page.users.first()) else {
+        return Ok(None);
+    };
     for user in page.users.iter().filter(|user| user.mfa_enabled) {
         let identities = client.send(ListUserIdentities::new(&user.id)).await?;
         if !identities.is_empty() {
@@ -50,7 +53,7 @@ pub(crate) async fn users(client: &Client, out: &mut impl Write) -> Result<User,
             break;
         }
     }
-    Ok(client.send(GetUser::new(&chosen.id)).await?)
+    Ok(Some(client.send(GetUser::new(&chosen.id)).await?))
 }
 
 pub(crate) async fn what_belongs_to(user: &User, client: &Client, out: &mut impl Write) -> Outcome {
@@ -168,8 +171,14 @@ pub(crate) async fn clients(client: &Client, out: &mut impl Write) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn audit_log(user: &User, client: &Client, out: &mut impl Write) -> Outcome {
-    whole_audit_log(client, out).await?;
+pub(crate) async fn audit_log(client: &Client, out: &mut impl Write) -> Outcome {
+    let log = client.send(QueryAuditLogs::new().limit(6)).await?;
+    let (shown, total) = (log.entries.len(), log.total);
+    writeln!(out, "\nAudit log: the latest {shown} of {total} entries")?;
+    entries(&log.entries, out)
+}
+
+pub(crate) async fn audit_log_of(user: &User, client: &Client, out: &mut impl Write) -> Outcome {
     let log = client
         .send(GetUserAuditLogs::new(&user.id).limit(3))
         .await?;
@@ -184,17 +193,6 @@ pub(crate) async fn audit_log(user: &User, client: &Client, out: &mut impl Write
     entries(&log.entries, out)?;
     writeln!(out, "\nThe latest about its security")?;
     entries(&events, out)
-}
-
-pub(crate) async fn whole_audit_log(client: &Client, out: &mut impl Write) -> Outcome {
-    let log = client.send(QueryAuditLogs::new().limit(6)).await?;
-    writeln!(
-        out,
-        "\nAudit log: the latest {} of {} entries",
-        log.entries.len(),
-        log.total
-    )?;
-    entries(&log.entries, out)
 }
 
 fn entries(entries: &[AuditLogEntry], out: &mut impl Write) -> Outcome {

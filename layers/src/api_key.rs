@@ -25,7 +25,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// );
 /// # Ok::<(), idpflare_layers::InvalidApiKey>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ApiKey {
     authorization: HeaderValue,
 }
@@ -82,6 +82,22 @@ impl TryFrom<String> for ApiKey {
 
     fn try_from(key: String) -> Result<Self, InvalidApiKey> {
         Self::new(key)
+    }
+}
+
+impl TryFrom<&String> for ApiKey {
+    type Error = InvalidApiKey;
+
+    fn try_from(key: &String) -> Result<Self, InvalidApiKey> {
+        Self::new(key.as_str())
+    }
+}
+
+impl TryFrom<&SecretString> for ApiKey {
+    type Error = InvalidApiKey;
+
+    fn try_from(key: &SecretString) -> Result<Self, InvalidApiKey> {
+        Self::new(key.clone())
     }
 }
 
@@ -197,7 +213,7 @@ mod tests {
             ("idk_ä", InvalidApiKey::Character { position: 4 }),
             ("\u{7f}", InvalidApiKey::Control { position: 0 }),
         ] {
-            assert_eq!(ApiKey::new(key), Err(error), "{key:?}");
+            assert_eq!(ApiKey::new(key).err(), Some(error), "{key:?}");
         }
         let key = ApiKey::new("idk_a~!").expect("a key");
         assert_eq!(key.authorization(), "Bearer idk_a~!");

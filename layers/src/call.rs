@@ -41,6 +41,8 @@ struct Shared {
     started: Instant,
     /// Nanoseconds after `started`.
     deadline: AtomicU64,
+    /// The limit that the deadline came from, in nanoseconds.
+    limit: AtomicU64,
     sends: AtomicU32,
     /// Sends whose outcome nobody has recorded yet; one that was given up stays here for ever.
     open_sends: AtomicU32,
@@ -76,6 +78,7 @@ impl Call {
             shared: Arc::new(Shared {
                 started: Instant::now(),
                 deadline: AtomicU64::new(NO_DEADLINE),
+                limit: AtomicU64::new(NO_DEADLINE),
                 sends: AtomicU32::new(0),
                 open_sends: AtomicU32::new(0),
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
@@ -136,19 +139,31 @@ impl Call {
 
     /// The timeout of a call whose deadline has passed.
     pub(crate) fn expired(&self) -> Timeout {
-        let started = self.started();
-        let limit = self.deadline().map_or(Duration::ZERO, |deadline| {
-            deadline.saturating_duration_since(started)
-        });
-        Timeout::new(TimeoutScope::Call, limit, started.elapsed())
+        let limit = Duration::from_nanos(self.shared.limit.load(Ordering::Acquire));
+        Timeout::new(TimeoutScope::Call, limit, self.started().elapsed())
     }
 
     /// Makes `deadline` the call's, unless it has an earlier one: a deadline is only ever
     /// shortened.
     pub fn shorten_deadline(&self, deadline: Instant) {
-        let after = deadline.saturating_duration_since(self.shared.started);
-        let nanos = u64::try_from(after.as_nanos()).unwrap_or(NO_DEADLINE);
-        self.shared.deadline.fetch_min(nanos, Ordering::AcqRel);
+        let after_start = deadline.saturating_duration_since(self.shared.started);
+        self.shorten(after_start, after_start);
+    }
+
+    /// Gives the call at most `limit` from now on, unless it has an earlier deadline. A limit that
+    /// is too large for the clock is none.
+    pub fn limit_to(&self, limit: Duration) {
+        if let Some(after_start) = self.shared.started.elapsed().checked_add(limit) {
+            self.shorten(after_start, limit);
+        }
+    }
+
+    fn shorten(&self, after_start: Duration, limit: Duration) {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(NO_DEADLINE);
+        let deadline = nanos(after_start);
+        if deadline < self.shared.deadline.fetch_min(deadline, Ordering::AcqRel) {
+            self.shared.limit.store(nanos(limit), Ordering::Release);
+        }
     }
 
     /// How many times a request was handed to the transport.
@@ -224,6 +239,18 @@ mod tests {
         assert_eq!(call.remaining(), Some(Duration::ZERO));
         call.shorten_deadline(now);
         assert_eq!(call.deadline(), Some(now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timeout_tells_the_limit_that_was_set() {
+        let call = Call::new();
+        tokio::time::advance(Duration::from_millis(7)).await;
+        call.limit_to(Duration::MAX);
+        assert_eq!(call.deadline(), None);
+        call.limit_to(Duration::from_secs(5));
+        call.limit_to(Duration::from_secs(6));
+        assert_eq!(call.remaining(), Some(Duration::from_secs(5)));
+        assert_eq!(call.expired().limit(), Duration::from_secs(5));
     }
 
     #[test]

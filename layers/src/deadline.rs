@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -108,9 +108,7 @@ where
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
-        if let Some(deadline) = Instant::now().checked_add(self.limit) {
-            call.shorten_deadline(deadline);
-        }
+        call.limit_to(self.limit);
         let sleep = call.deadline().map(sleep_until);
         let state = if mem::take(&mut self.inner_is_ready) {
             State::Calling {

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::setters::setters;
-use super::{ApiKeyId, Scope, Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use super::{ApiKeyId, Scope, Timestamp, UserId, secret, timestamp};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 /// An API key; the key itself is told once, by [`CreateApiKey`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,7 @@ pub struct CreatedApiKey {
     /// What is known of it.
     pub api_key: ApiKey,
     /// The key itself. The server does not tell it again.
+    #[serde(deserialize_with = "secret::required")]
     pub raw_key: SecretString,
 }
 
@@ -101,7 +102,7 @@ impl ApiRequest for ListApiKeys {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<ApiKey>, DecodeError> {
-        json(reply, Self::OPERATION).map(|ApiKeys { api_keys }| api_keys)
+        decode_json(reply, Self::OPERATION).map(|ApiKeys { api_keys }| api_keys)
     }
 }
 
@@ -161,7 +162,7 @@ impl ApiRequest for CreateApiKey {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<CreatedApiKey, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 

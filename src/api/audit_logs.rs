@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::open_enum::open_enum;
 use super::setters::setters;
 use super::{AuditLogId, OAuthClientId, Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 open_enum! {
     /// How what was logged ended.
@@ -164,7 +164,7 @@ impl ApiRequest for QueryAuditLogs {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<AuditLogPage, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -219,7 +219,7 @@ impl ApiRequest for GetUserAuditLogs {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<UserAuditLogPage, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -268,6 +268,6 @@ impl ApiRequest for GetUserSecurityEvents {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<AuditLogEntry>, DecodeError> {
-        json(reply, Self::OPERATION).map(|Entries { entries }| entries)
+        decode_json(reply, Self::OPERATION).map(|Entries { entries }| entries)
     }
 }

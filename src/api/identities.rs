@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::open_enum::open_enum;
 use super::{IdentityId, Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 open_enum! {
     /// Who vouches for a [`SocialIdentity`].
@@ -83,7 +83,7 @@ impl ApiRequest for ListUserIdentities {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<SocialIdentity>, DecodeError> {
-        json(reply, Self::OPERATION).map(|Identities { identities }| identities)
+        decode_json(reply, Self::OPERATION).map(|Identities { identities }| identities)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::open_enum::open_enum;
 use super::setters::setters;
 use super::{Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 open_enum! {
     /// A second factor.
@@ -80,7 +80,7 @@ impl ApiRequest for GetUserMfaEnrollments {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<MfaEnrollment>, DecodeError> {
-        json(reply, Self::OPERATION).map(|Enrollments { enrollments }| enrollments)
+        decode_json(reply, Self::OPERATION).map(|Enrollments { enrollments }| enrollments)
     }
 }
 

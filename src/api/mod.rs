@@ -9,6 +9,7 @@ mod oauth_clients;
 mod open_enum;
 mod patch;
 mod scope;
+mod secret;
 mod sessions;
 mod setters;
 mod stats;
@@ -59,7 +60,7 @@ pub use users::{
 ///     .collect();
 /// assert_eq!(once, ["createUser", "createApiKey", "createClient", "rotateClientSecret"]);
 /// ```
-pub const OPERATIONS: [&Operation; 30] = [
+pub const OPERATIONS: &[&Operation] = &[
     ListUsers::OPERATION,
     GetUser::OPERATION,
     CreateUser::OPERATION,

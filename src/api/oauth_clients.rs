@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::open_enum::open_enum;
 use super::patch::Patch;
 use super::setters::setters;
-use super::{OAuthClientId, Timestamp, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use super::{OAuthClientId, Timestamp, secret, timestamp};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 open_enum! {
     /// How a client obtains tokens (RFC 6749, section 1.3).
@@ -94,6 +94,7 @@ pub struct CreatedClient {
     /// The client.
     pub client: OAuthClient,
     /// Its secret, where it is confidential. The server does not tell it again.
+    #[serde(default, deserialize_with = "secret::optional")]
     pub client_secret: Option<SecretString>,
 }
 
@@ -102,6 +103,7 @@ pub struct CreatedClient {
 #[non_exhaustive]
 pub struct ClientSecret {
     /// The secret. The server does not tell it again.
+    #[serde(deserialize_with = "secret::required")]
     pub client_secret: SecretString,
 }
 
@@ -152,7 +154,7 @@ impl ApiRequest for ListClients {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<OAuthClientPage, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -190,7 +192,7 @@ impl ApiRequest for GetClient {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<OAuthClient, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -337,7 +339,7 @@ impl ApiRequest for CreateClient {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<CreatedClient, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -477,7 +479,7 @@ impl ApiRequest for UpdateClient {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<OAuthClient, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -555,6 +557,6 @@ impl ApiRequest for RotateClientSecret {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<ClientSecret, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// [`Set`](Self::Set) sends the value. (The reference client of the protocol has no way to send
 /// `null`.)
 ///
-/// A plain value converts to `Set`, `None` to `Clear`:
+/// A plain value converts to `Set`. An `Option` does not convert, because its `None` could mean
+/// either of the others: say which with [`set_or_keep`](Self::set_or_keep) or
+/// [`set_or_clear`](Self::set_or_clear).
 ///
 /// ```
 /// use idpflare_management::{Patch, UpdateUser};
@@ -29,6 +31,18 @@ pub enum Patch<T> {
 }
 
 impl<T> Patch<T> {
+    /// Sets the value, where there is one, or else leaves the field as it is.
+    #[must_use]
+    pub fn set_or_keep(value: Option<T>) -> Self {
+        value.map_or(Self::Keep, Self::Set)
+    }
+
+    /// Sets the value, where there is one, or else clears the field.
+    #[must_use]
+    pub fn set_or_clear(value: Option<T>) -> Self {
+        value.map_or(Self::Clear, Self::Set)
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_keep(&self) -> bool {
@@ -51,21 +65,27 @@ impl<T> From<T> for Patch<T> {
     }
 }
 
-impl<T> From<Option<T>> for Patch<T> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Clear, Self::Set)
-    }
-}
-
 impl From<&str> for Patch<String> {
     fn from(value: &str) -> Self {
         Self::Set(value.to_owned())
     }
 }
 
+impl From<&String> for Patch<String> {
+    fn from(value: &String) -> Self {
+        Self::Set(value.clone())
+    }
+}
+
 impl<const N: usize> From<[&str; N]> for Patch<Vec<String>> {
     fn from(values: [&str; N]) -> Self {
         Self::Set(values.map(str::to_owned).into())
+    }
+}
+
+impl From<Vec<&str>> for Patch<Vec<String>> {
+    fn from(values: Vec<&str>) -> Self {
+        Self::Set(values.into_iter().map(str::to_owned).collect())
     }
 }
 
@@ -86,7 +106,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {
     /// `null` is `Clear`; a field that may be absent needs `#[serde(default)]`, which makes it
     /// `Keep`.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(Self::from)
+        Option::deserialize(deserializer).map(Self::set_or_clear)
     }
 }
 

@@ -6,7 +6,7 @@ use idpflare_layers::{Operation, Safety};
 use serde::{Deserialize, Serialize};
 
 use super::{SessionId, Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 /// One place where a user is, or was, signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl ApiRequest for ListUserSessions {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<UserSession>, DecodeError> {
-        json(reply, Self::OPERATION).map(|Sessions { sessions }| sessions)
+        decode_json(reply, Self::OPERATION).map(|Sessions { sessions }| sessions)
     }
 }
 
@@ -165,6 +165,6 @@ impl ApiRequest for RevokeAllUserSessions {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<RevokedSessions, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }

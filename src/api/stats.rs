@@ -5,7 +5,7 @@ use http::Method;
 use idpflare_layers::{Operation, Safety};
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 /// How many users there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,6 @@ impl ApiRequest for GetUserStats {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<UserStats, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }

@@ -6,7 +6,7 @@ use idpflare_layers::{Operation, Safety};
 use serde::{Deserialize, Serialize};
 
 use super::{OAuthClientId, RefreshTokenId, Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 /// A refresh token of a user (RFC 6749, section 1.5); the token itself is not told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ impl ApiRequest for ListUserTokens {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<Vec<RefreshToken>, DecodeError> {
-        json(reply, Self::OPERATION).map(|Tokens { tokens }| tokens)
+        decode_json(reply, Self::OPERATION).map(|Tokens { tokens }| tokens)
     }
 }
 
@@ -119,6 +119,6 @@ impl ApiRequest for RevokeAllUserTokens {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<RevokedTokens, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }

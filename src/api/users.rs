@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::patch::Patch;
 use super::setters::setters;
-use super::{Timestamp, UserId, timestamp};
-use crate::{ApiRequest, DecodeError, EncodeError, Encoder, json};
+use super::{Timestamp, UserId, secret, timestamp};
+use crate::{ApiRequest, DecodeError, EncodeError, Encoder, decode_json};
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ impl ApiRequest for ListUsers {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<UserPage, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -187,7 +187,7 @@ impl ApiRequest for GetUser {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<User, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -218,6 +218,7 @@ pub struct CreateUser {
     /// The e-mail address.
     pub email: String,
     /// See [`password`](Self::password()).
+    #[serde(default, deserialize_with = "secret::optional")]
     pub password: Option<SecretString>,
     /// See [`given_name`](Self::given_name()).
     pub given_name: Option<String>,
@@ -342,7 +343,7 @@ impl ApiRequest for CreateUser {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<User, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -466,7 +467,7 @@ impl ApiRequest for UpdateUser {
     }
 
     fn decode(reply: &http::Response<Bytes>) -> Result<User, DecodeError> {
-        json(reply, Self::OPERATION)
+        decode_json(reply, Self::OPERATION)
     }
 }
 
@@ -516,6 +517,7 @@ pub struct UpdateUserPassword {
     /// The user.
     pub user_id: UserId,
     /// The new password.
+    #[serde(deserialize_with = "secret::required")]
     pub password: SecretString,
 }
 

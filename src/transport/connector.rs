@@ -36,18 +36,23 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(
         limit: Duration,
-        tls: &tls::Settings,
+        tls: tls::Settings,
         proxy_from_env: bool,
     ) -> Result<Self, Error> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(TCP_KEEPALIVE));
-        let proxies = if proxy_from_env && tls.needed {
+        // It is shared out among the addresses of a name, so that one that does not answer leaves
+        // time for the others.
+        http.set_connect_timeout(Some(limit));
+        let uses_proxy = proxy_from_env && tls.needed;
+        let tls = tls.configurations()?;
+        let proxies = if uses_proxy {
             let matcher = Matcher::from_env();
             refuse_unknown_schemes(&matcher)?;
             let to_proxies = HttpsConnectorBuilder::new()
-                .with_tls_config(tls.for_proxies()?)
+                .with_tls_config(tls.for_proxies)
                 .https_or_http()
                 .enable_http1()
                 .wrap_connector(http.clone());
@@ -56,7 +61,7 @@ impl Connector {
             None
         };
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.for_servers()?)
+            .with_tls_config(tls.for_servers)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Route { http, proxies });

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use idpflare_layers::find_source;
-use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::Error;
@@ -90,9 +90,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(certificates)
 }
 
-#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) extra_roots: Vec<Certificate>,
+    pub(super) platform_roots: bool,
     pub(super) identity: Option<Identity>,
     pub(super) needed: bool,
 }
@@ -101,57 +101,84 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             extra_roots: Vec::new(),
+            platform_roots: true,
             identity: None,
             needed: true,
         }
     }
 }
 
+/// What connections are made with.
+pub(super) struct Configurations {
+    pub(super) for_servers: ClientConfig,
+    /// Proxies are not shown the identity.
+    pub(super) for_proxies: ClientConfig,
+}
+
 impl Settings {
-    /// The configuration for connections to servers.
-    pub(super) fn for_servers(&self) -> Result<ClientConfig, Error> {
-        self.configuration(self.identity.clone())
-    }
-
-    /// The configuration for connections to proxies, which are not shown the identity.
-    pub(super) fn for_proxies(&self) -> Result<ClientConfig, Error> {
-        self.configuration(None)
-    }
-
-    fn configuration(&self, identity: Option<Identity>) -> Result<ClientConfig, Error> {
+    pub(super) fn configurations(self) -> Result<Configurations, Error> {
+        let no_roots = |error: rustls::Error| {
+            Error::configuration(
+                "no certificates to trust: install the platform's (the package ca-certificates, or SSL_CERT_FILE), or correct those given as root_certificate",
+            )
+            .with_source(error)
+        };
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::configuration("TLS can't be set up").with_source(error))?;
-        let builder = if self.needed {
-            let roots = self.extra_roots.iter().flat_map(|root| root.0.clone());
-            let verifier = Verifier::new_with_extra_roots(roots, provider).map_err(|error| {
-                Error::configuration(
-                    "no certificates to trust: install the platform's (the package ca-certificates, or SSL_CERT_FILE), or correct those given as root_certificate",
-                )
-                .with_source(error)
-            })?;
+        let extra_roots = self.extra_roots.into_iter().flat_map(|root| root.0);
+        let builder = if self.needed && self.platform_roots {
+            let verifier = Verifier::new_with_extra_roots(extra_roots, provider);
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_custom_certificate_verifier(Arc::new(verifier.map_err(no_roots)?))
         } else {
-            builder.with_root_certificates(rustls::RootCertStore::empty())
+            let mut roots = RootCertStore::empty();
+            for root in extra_roots {
+                roots.add(root).map_err(no_roots)?;
+            }
+            if self.needed && roots.is_empty() {
+                let none = String::from("neither the platform's roots nor others are wanted");
+                return Err(no_roots(rustls::Error::General(none)));
+            }
+            builder.with_root_certificates(roots)
         };
-        match identity {
-            None => Ok(builder.with_no_client_auth()),
+        let for_proxies = builder.clone().with_no_client_auth();
+        let for_servers = match self.identity {
+            None => for_proxies.clone(),
             Some(Identity { chain, key }) => {
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     Error::configuration("the identity can't be used").with_source(error)
-                })
+                })?
             }
-        }
+        };
+        Ok(Configurations {
+            for_servers,
+            for_proxies,
+        })
     }
 }
 
-/// Whether a connection failed because of a certificate: trying again would not help.
+/// Whether a connection failed because one side does not trust the other's certificate: trying again
+/// would not help. With TLS 1.3 a server says so only after the client has begun to send.
 pub(super) fn is_untrusted(error: &(dyn StdError + 'static)) -> bool {
-    matches!(
-        find_source::<rustls::Error>(error),
-        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
-    )
+    use rustls::AlertDescription as Alert;
+
+    match find_source::<rustls::Error>(error) {
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => true,
+        Some(rustls::Error::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::AccessDenied
+                | Alert::BadCertificate
+                | Alert::CertificateExpired
+                | Alert::CertificateRequired
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::HandshakeFailure
+                | Alert::UnknownCA
+                | Alert::UnsupportedCertificate
+        ),
+        _ => false,
+    }
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unused_macros, unused_imports, reason = "each test uses a part of it")]
 
+use std::path::Path;
+
 use idpflare_management::{
     ClientSecret, CreatedApiKey, CreatedClient, OAuthClientPage, RevokedSessions, RevokedTokens,
 };
@@ -98,14 +100,18 @@ impl ToJson for ClientSecret {
     }
 }
 
-/// Recorded exchanges, from the folder that `IDPFLARE_WIRE_VECTORS` names, or those carried along.
+/// The recorded exchanges that are carried along.
 pub(crate) fn recorded(file: &str) -> Vec<Value> {
-    let folder = std::env::var_os("IDPFLARE_WIRE_VECTORS").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire"),
-        Into::into,
-    );
-    let path = folder.join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
+    lines(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/wire")
+            .join(file),
+    )
+}
+
+/// A file of JSON, one value a line.
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
         panic!("{} can't be read: {error}", path.display());
     });
     text.lines()

@@ -133,7 +133,10 @@ async fn the_limit_is_counted_from_where_the_request_passes() {
     advance(secs(7)).await;
     let reply = DeadlineLayer::new(LIMIT).layer(transport).oneshot(request);
     let error = reply.await.expect_err("no reply");
-    assert_call_timeout(&error, &call, secs(7) + LIMIT);
+    let timeout = typed::<Timeout>(&error);
+    assert_eq!(timeout.limit(), LIMIT, "the limit is told as it was set");
+    assert_eq!(call.deadline(), Some(call.started() + secs(7) + LIMIT));
+    assert!(timeout.elapsed() >= secs(7) + LIMIT, "{timeout:?}");
 }
 
 #[tokio::test(start_paused = true)]
