@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,6 +19,27 @@ enum Kind {
 }
 
 impl ReplyBody {
+    /// Any body. One that is a `ReplyBody`, or has arrived, is not wrapped once more.
+    pub(crate) fn of<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut body = Some(body);
+        let any: &mut dyn Any = &mut body;
+        if let Some(body) = any.downcast_mut::<Option<Self>>().and_then(Option::take) {
+            return body;
+        }
+        let any: &mut dyn Any = &mut body;
+        if let Some(body) = any
+            .downcast_mut::<Option<Full<Bytes>>>()
+            .and_then(Option::take)
+        {
+            return Self::from(body);
+        }
+        body.map(Self::streamed).unwrap_or_default()
+    }
+
     /// A body that is still to be read.
     pub fn streamed<B>(body: B) -> Self
     where
@@ -25,6 +47,13 @@ impl ReplyBody {
         B::Error: Into<BoxError>,
     {
         Self(Kind::Streamed(body.map_err(Into::into).boxed_unsync()))
+    }
+}
+
+impl Default for ReplyBody {
+    /// No bytes.
+    fn default() -> Self {
+        Self::from(Bytes::new())
     }
 }
 

@@ -6,10 +6,10 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle};
-use tower::Service;
+use tower::{Layer, Service};
 
 use crate::client::DEFAULT_MAX_REPLY_BYTES;
-use crate::stack::{self, BoxService, Settings};
+use crate::stack::{BoxService, Layers, Settings, Stack, StackLayer};
 use crate::{Authority, Client, Error};
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -41,7 +41,12 @@ pub struct ClientBuilder {
     attempt_timeout: Duration,
     max_reply_bytes: usize,
     user_agent: Result<HeaderValue, http::Error>,
+    layers: Layers,
+    attempt_layers: Layers,
+    change: Option<ChangeStack>,
 }
+
+type ChangeStack = Box<dyn FnOnce(Stack) -> Result<Stack, Error> + Send>;
 
 impl Client<BoxService> {
     /// Starts to make a client for the instance at `authority`: a URL as text, or an [`Authority`].
@@ -69,6 +74,9 @@ impl Client<BoxService> {
             attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
             max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
             user_agent: Ok(HeaderValue::from_static(DEFAULT_USER_AGENT)),
+            layers: Layers::default(),
+            attempt_layers: Layers::default(),
+            change: None,
         }
     }
 }
@@ -132,6 +140,34 @@ impl ClientBuilder {
         self
     }
 
+    /// Adds a layer that sees each call once: outside of all slots. Of several, the first added is
+    /// the outermost.
+    pub fn layer<L: StackLayer>(mut self, layer: L) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// Adds a layer that sees each attempt: directly inside of what repeats them. Of several, the
+    /// first added is the outermost.
+    pub fn attempt_layer<L: StackLayer>(mut self, layer: L) -> Self {
+        self.attempt_layers.push(layer);
+        self
+    }
+
+    /// Changes the stack, the layers added with [`layer`](Self::layer) and
+    /// [`attempt_layer`](Self::attempt_layer) included. A second change is made to what the first
+    /// one left.
+    pub fn stack<F>(mut self, change: F) -> Self
+    where
+        F: FnOnce(Stack) -> Result<Stack, Error> + Send + 'static,
+    {
+        self.change = Some(match self.change.take() {
+            None => Box::new(change),
+            Some(first) => Box::new(|stack| change(first(stack)?)),
+        });
+        self
+    }
+
     /// A client over `transport` instead of over HTTP connections of its own: a
     /// [`Transport`](crate::Transport) with other settings, the fake's service, or any other that
     /// takes requests to replies.
@@ -144,7 +180,7 @@ impl ClientBuilder {
         T: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
         T::Error: Into<BoxError>,
         T::Future: Send + 'static,
-        B: Body + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let authority = self.authority?;
@@ -178,7 +214,20 @@ impl ClientBuilder {
             user_agent,
             max_reply_bytes: self.max_reply_bytes,
         };
-        let service = stack::standard(settings, transport);
+        // As long as nobody asks for another order, it is one type that the compiler sees through.
+        let service =
+            if self.layers.is_empty() && self.attempt_layers.is_empty() && self.change.is_none() {
+                settings.build(transport)
+            } else {
+                let stack = settings
+                    .stack()
+                    .with_layers(self.layers, self.attempt_layers)?;
+                let stack = match self.change {
+                    Some(change) => change(stack)?,
+                    None => stack,
+                };
+                stack.build(BoxService::new(settings.below().layer(transport)))
+            };
         Ok(Client::recording(authority, service, self.max_reply_bytes))
     }
 }

@@ -88,7 +88,7 @@ pub use idpflare_layers::{Call, Delivery, KeyHandle, Operation, Safety};
 pub use request::{ApiRequest, EncodeError, Encoder, QueryValue};
 /// How secrets are wrapped, and the one way to see them.
 pub use secrecy::{ExposeSecret, SecretString};
-pub use stack::BoxService;
+pub use stack::{BoxService, Stack, StackLayer};
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use transport::{Certificate, Identity, Transport, TransportBuilder, TransportFuture};

@@ -1,103 +1,265 @@
-//! The order of the layers between a client and its transport.
+//! The order of the layers between a client and its transport, as data.
+
+mod boxed;
+mod standard;
 
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{
-    ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    KeyHandle, Origin,
-};
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder};
-use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
+use idpflare_layers::BoxError;
+use tower::{Layer, Service};
 
-use crate::ReplyBody;
+use crate::Error;
+pub use boxed::BoxService;
+pub(crate) use standard::Settings;
 
-/// The service below a [`Client`](crate::Client) that a builder made: a stack of any shape over any
-/// transport, with its type erased.
+/// An ordered list of named layers, outermost first, which can be looked at and changed.
+///
+/// [`ClientBuilder::stack`](crate::ClientBuilder::stack) hands out the standard one. Any layer goes
+/// in as it is whose service is `Clone + Send + Sync` and takes requests with a [`Full`] body: what
+/// it returns is wrapped again on insertion.
+///
+/// ```
+/// # fn main() -> Result<(), idpflare_management::Error> {
+/// # let fake = idpflare_management::testing::FakeIdpflare::new();
+/// use idpflare_management::{Client, Stack};
+/// use tower::limit::ConcurrencyLimitLayer;
+///
+/// let client = Client::builder("https://idp.example.com")
+///     .api_key("idk_…".replace('…', "example"))
+///     .stack(|stack| {
+///         stack.insert_after(Stack::DEADLINE, "concurrency", ConcurrencyLimitLayer::new(8))
+///     })
+///     .build_with(fake.service())?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// No order breaks what the layers promise together: each send counts against the limit of attempts,
+/// every wait ends at the deadline, and the key is in no span. What moving a layer does change is in
+/// its own documentation.
 #[derive(Clone)]
-pub struct BoxService(BoxCloneSyncService<Request<Full<Bytes>>, Response<ReplyBody>, BoxError>);
+#[must_use = "a stack does nothing until a client is built with it"]
+pub struct Stack {
+    slots: Vec<Slot>,
+}
 
-impl BoxService {
-    /// Erases the type of `service`, and of the bodies and errors that it returns.
-    pub fn new<S, B>(service: S) -> Self
-    where
-        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self(BoxCloneSyncService::new(
-            ServiceBuilder::new()
-                .map_response(|reply: Response<B>| reply.map(ReplyBody::streamed))
-                .map_err(Into::into)
-                .service(service),
-        ))
+#[derive(Clone)]
+struct Slot {
+    name: String,
+    layer: Arc<dyn StackLayer>,
+}
+
+impl Stack {
+    /// The slot of [`DeadlineLayer`](idpflare_layers::DeadlineLayer).
+    pub const DEADLINE: &'static str = "deadline";
+    /// The slot of [`AttemptTimeoutLayer`](idpflare_layers::AttemptTimeoutLayer).
+    pub const ATTEMPT_TIMEOUT: &'static str = "attempt timeout";
+    /// The slot of [`ApiKeyLayer`](idpflare_layers::ApiKeyLayer).
+    pub const AUTH: &'static str = "auth";
+    /// The slot of [`CollectLayer`](idpflare_layers::CollectLayer).
+    pub const COLLECT: &'static str = "collect";
+
+    /// The names of the slots, outermost first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().map(|slot| slot.name.as_str())
+    }
+
+    /// Puts `layer`, called `name`, directly outside of the slot `before`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where there is no slot
+    /// `before`, or one called `name` already. The other methods fail likewise.
+    pub fn insert_before(
+        self,
+        before: &str,
+        name: impl Into<String>,
+        layer: impl StackLayer,
+    ) -> Result<Self, Error> {
+        let position = self.position(before)?;
+        self.insert(position, name.into(), layer)
+    }
+
+    /// Puts `layer`, called `name`, directly inside of the slot `after`.
+    ///
+    /// # Errors
+    ///
+    /// See [`insert_before`](Self::insert_before).
+    pub fn insert_after(
+        self,
+        after: &str,
+        name: impl Into<String>,
+        layer: impl StackLayer,
+    ) -> Result<Self, Error> {
+        let position = self.position(after)? + 1;
+        self.insert(position, name.into(), layer)
+    }
+
+    /// Puts `layer` into the slot `name`, in place of what is there.
+    ///
+    /// # Errors
+    ///
+    /// See [`insert_before`](Self::insert_before).
+    pub fn replace(mut self, name: &str, layer: impl StackLayer) -> Result<Self, Error> {
+        let position = self.position(name)?;
+        self.slots[position].layer = Arc::new(layer);
+        Ok(self)
+    }
+
+    /// Takes the slot `name` away. What it did is not done any more.
+    ///
+    /// # Errors
+    ///
+    /// See [`insert_before`](Self::insert_before).
+    pub fn remove(mut self, name: &str) -> Result<Self, Error> {
+        let position = self.position(name)?;
+        self.slots.remove(position);
+        Ok(self)
+    }
+
+    /// Moves the slot `name` directly outside of the slot `before`.
+    ///
+    /// # Errors
+    ///
+    /// See [`insert_before`](Self::insert_before).
+    pub fn move_before(mut self, name: &str, before: &str) -> Result<Self, Error> {
+        let from = self.position(name)?;
+        let to = self.position(before)?;
+        let slot = self.slots.remove(from);
+        // Taking it away has moved what was further in.
+        self.slots.insert(if from < to { to - 1 } else { to }, slot);
+        Ok(self)
+    }
+
+    /// Adds the layers that see each call once, and those that see each attempt.
+    pub(crate) fn with_layers(self, layers: Layers, attempts: Layers) -> Result<Self, Error> {
+        let mut stack = self.with_layers_at(0, layers);
+        let inside = stack.position(Self::DEADLINE)? + 1;
+        stack = stack.with_layers_at(inside, attempts);
+        Ok(stack)
+    }
+
+    fn with_layers_at(mut self, position: usize, layers: Layers) -> Self {
+        for (index, (name, layer)) in layers.0.into_iter().enumerate() {
+            let name = self.free_name(name);
+            self.slots.insert(position + index, Slot { name, layer });
+        }
+        self
+    }
+
+    fn free_name(&self, name: &str) -> String {
+        let mut free = name.to_owned();
+        let mut number = 1;
+        while self.names().any(|taken| taken == free) {
+            number += 1;
+            free = format!("{name} {number}");
+        }
+        free
+    }
+
+    /// Adds `layer`, called `name`, inside of all others. For names that are known to differ.
+    fn with(mut self, name: &str, layer: impl StackLayer) -> Self {
+        self.slots.push(Slot {
+            name: name.to_owned(),
+            layer: Arc::new(layer),
+        });
+        self
+    }
+
+    fn insert(
+        mut self,
+        position: usize,
+        name: String,
+        layer: impl StackLayer,
+    ) -> Result<Self, Error> {
+        if self.names().any(|taken| taken == name) {
+            return Err(Error::configuration(format!(
+                "the stack already has a slot called {name:?}: {self}"
+            )));
+        }
+        let layer = Arc::new(layer);
+        self.slots.insert(position, Slot { name, layer });
+        Ok(self)
+    }
+
+    fn position(&self, name: &str) -> Result<usize, Error> {
+        self.names()
+            .position(|slot| slot == name)
+            .ok_or_else(|| Error::configuration(format!("the stack has no slot {name:?}: {self}")))
+    }
+
+    /// All layers around `transport`.
+    pub(crate) fn build(&self, transport: BoxService) -> BoxService {
+        let inward = self.slots.iter().rev();
+        inward.fold(transport, |inner, slot| slot.layer.wrap(inner))
     }
 }
 
-impl Service<Request<Full<Bytes>>> for BoxService {
-    type Response = Response<ReplyBody>;
-    type Error = BoxError;
-    type Future = BoxFuture;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> BoxFuture {
-        self.0.call(request)
-    }
-}
-
-impl fmt::Debug for BoxService {
+impl fmt::Display for Stack {
+    /// The names of the slots, outermost first.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoxService").finish_non_exhaustive()
+        for (index, name) in self.names().enumerate() {
+            if index > 0 {
+                f.write_str(" > ")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
     }
 }
 
-type BoxFuture = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, BoxError>> + Send>>;
-
-/// What the layers of the standard stack need to know.
-pub(crate) struct Settings {
-    pub(crate) deadline: Duration,
-    pub(crate) attempt_timeout: Duration,
-    pub(crate) key: KeyHandle,
-    pub(crate) origin: Origin,
-    pub(crate) user_agent: HeaderValue,
-    pub(crate) max_reply_bytes: usize,
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stack({self})")
+    }
 }
 
-/// The standard stack over `transport`, outermost layer first. It is one static type, boxed once.
-pub(crate) fn standard<T, B>(settings: Settings, transport: T) -> BoxService
+/// Layers without a slot yet, outermost first, each with the name of its type.
+#[derive(Default)]
+pub(crate) struct Layers(Vec<(&'static str, Arc<dyn StackLayer>)>);
+
+impl Layers {
+    pub(crate) fn push<L: StackLayer>(&mut self, layer: L) {
+        self.0.push((short_type_name::<L>(), Arc::new(layer)));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The name of a type without its path and its parameters: `ConcurrencyLimitLayer`.
+fn short_type_name<T>() -> &'static str {
+    let name = std::any::type_name::<T>();
+    let path = name.split('<').next().unwrap_or(name);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// What a layer must be to go into a [`Stack`]: its service is `Clone + Send + Sync`, takes requests
+/// with a [`Full`] body, and returns any body of [`Bytes`] and any error.
+///
+/// It is implemented for every layer that fits; there is nothing to implement by hand.
+pub trait StackLayer: Send + Sync + 'static {
+    /// Puts the layer around `inner`.
+    fn wrap(&self, inner: BoxService) -> BoxService;
+}
+
+impl<L, B> StackLayer for L
 where
-    T: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    T::Error: Into<BoxError>,
-    T::Future: Send + 'static,
-    B: Body + Send + 'static,
+    L: Layer<BoxService> + Send + Sync + 'static,
+    L::Service:
+        Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    <L::Service as Service<Request<Full<Bytes>>>>::Error: Into<BoxError>,
+    <L::Service as Service<Request<Full<Bytes>>>>::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let fixed_headers = SetMultipleRequestHeadersLayer::if_not_present(vec![
-        (USER_AGENT, settings.user_agent).into(),
-        (ACCEPT, HeaderValue::from_static("application/json")).into(),
-    ]);
-    let service = ServiceBuilder::new()
-        .map_response(|reply: Response<Full<Bytes>>| reply.map(ReplyBody::from))
-        .layer(DeadlineLayer::new(settings.deadline))
-        .layer(AttemptTimeoutLayer::new(settings.attempt_timeout))
-        .layer(ApiKeyLayer::new(settings.key, settings.origin))
-        .layer(CollectLayer::new(settings.max_reply_bytes))
-        // What is below belongs to the transport: no attempt goes around it.
-        .layer(fixed_headers)
-        .layer(DeliveryLayer::new())
-        .service(transport);
-    BoxService(BoxCloneSyncService::new(service))
+    fn wrap(&self, inner: BoxService) -> BoxService {
+        BoxService::new(self.layer(inner))
+    }
 }

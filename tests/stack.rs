@@ -1,0 +1,258 @@
+//! The stack as data: what can be done to it, what goes into it, and that it is what it replaces.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response};
+use http_body_util::{BodyExt, Full};
+use idpflare_management::layers::BoxError;
+use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::*;
+use tower::buffer::BufferLayer;
+use tower::limit::ConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
+use tower::retry::{Policy, RetryLayer};
+use tower::{Layer, Service, service_fn};
+use tower_http::decompression::DecompressionLayer;
+use tower_http::map_response_body::MapResponseBodyLayer;
+use tower_http::request_id::{MakeRequestUuid, SetRequestIdLayer};
+use tower_http::sensitive_headers::SetSensitiveHeadersLayer;
+use tower_http::trace::TraceLayer;
+
+fn builder(fake: &FakeIdpflare) -> ClientBuilder {
+    Client::builder("https://idp.example.com").api_key(fake.api_key())
+}
+
+/// Notes when a request passes.
+#[derive(Clone)]
+struct Note {
+    name: &'static str,
+    passed: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl<S> Layer<S> for Note {
+    type Service = Noting<S>;
+
+    fn layer(&self, inner: S) -> Noting<S> {
+        Noting {
+            inner,
+            note: self.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Noting<S> {
+    inner: S,
+    note: Note,
+}
+
+impl<S: Service<R>, R> Service<R> for Noting<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        let Note { name, passed } = &self.note;
+        passed.lock().expect("not poisoned").push(name);
+        self.inner.call(request)
+    }
+}
+
+#[tokio::test]
+async fn slots_are_inserted_moved_replaced_and_removed() {
+    let fake = FakeIdpflare::new();
+    let passed = Arc::default();
+    let note = |name| Note {
+        name,
+        passed: Arc::clone(&passed),
+    };
+    let printed = Arc::new(Mutex::new(String::new()));
+    let print = Arc::clone(&printed);
+    let [outer, first, second, before, after, other] =
+        ["outer", "first", "second", "before", "after", "other"].map(note);
+    let client = builder(&fake)
+        .layer(outer)
+        .attempt_layer(first)
+        .attempt_layer(second)
+        .stack(|stack| {
+            stack
+                .insert_before(Stack::AUTH, "before auth", before)?
+                .insert_after(Stack::AUTH, "after auth", after)?
+                .move_before(Stack::COLLECT, Stack::ATTEMPT_TIMEOUT)?
+                .remove("Note 3")
+        })
+        .stack(move |stack| {
+            let stack = stack.replace("before auth", other)?;
+            *print.lock().expect("not poisoned") = stack.to_string();
+            Ok(stack)
+        })
+        .build_with(fake.service())
+        .expect("a client");
+    assert_eq!(
+        *printed.lock().expect("not poisoned"),
+        "Note > deadline > Note 2 > collect > attempt timeout > before auth > auth > after auth"
+    );
+    client.send(GetUserStats::new()).await.expect("stats");
+    let passed = passed.lock().expect("not poisoned").clone();
+    assert_eq!(passed, ["outer", "first", "other", "after"]);
+}
+
+#[test]
+fn a_slot_that_is_not_there_is_told_with_those_that_are() {
+    type Change = fn(Stack) -> Result<Stack, Error>;
+    let same: Change = |stack| {
+        let layer = ConcurrencyLimitLayer::new(1);
+        stack.insert_before(Stack::AUTH, Stack::COLLECT, layer)
+    };
+    let changes: [(Change, &str); 3] = [
+        (
+            |stack| stack.remove("retries"),
+            "the stack has no slot \"retries\": deadline > ",
+        ),
+        (
+            |stack| stack.move_before(Stack::AUTH, ""),
+            "the stack has no slot \"\": deadline > ",
+        ),
+        (
+            same,
+            "the stack already has a slot called \"collect\": deadline > ",
+        ),
+    ];
+    for (change, text) in changes {
+        let fake = FakeIdpflare::new();
+        let error = builder(&fake).stack(change).build_with(fake.service());
+        let error = error.expect_err("no such slot");
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
+}
+
+/// What goes over the wire and what comes back, of one client over a service that answers so.
+async fn observed(
+    reply: &Response<Full<Bytes>>,
+    change: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> (Vec<String>, String) {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (keep, reply) = (Arc::clone(&sent), reply.clone());
+    let transport = service_fn(move |request: Request<Full<Bytes>>| {
+        let mut headers: Vec<_> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+            .collect();
+        headers.sort();
+        let line = format!("{} {} {headers:?}", request.method(), request.uri());
+        keep.lock().expect("not poisoned").push(line);
+        std::future::ready(Ok::<_, BoxError>(reply.clone()))
+    });
+    let builder = Client::builder("https://idp.example.com")
+        .api_key("idk_test")
+        .max_reply_bytes(100);
+    let client = change(builder).build_with(transport).expect("a client");
+    let outcome = client.send(CreateUser::new("a@b.c")).await;
+    let sent = sent.lock().expect("not poisoned").clone();
+    (sent, format!("{outcome:?}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_static_stack_and_the_one_of_data_do_the_same() {
+    for (status, body) in [
+        (200, "{}".to_owned()),
+        (204, String::new()),
+        (403, r#"{"error":"no"}"#.to_owned()),
+        (503, String::new()),
+        (200, "x".repeat(101)),
+    ] {
+        let reply = Response::builder().status(status).body(Full::from(body));
+        let reply = reply.expect("a reply");
+        let of_one_type = observed(&reply, |builder| builder).await;
+        let of_data = observed(&reply, |builder| builder.stack(Ok)).await;
+        assert_eq!(of_one_type, of_data);
+    }
+}
+
+/// A retry of tower's own.
+#[derive(Clone)]
+struct Twice;
+
+impl<B: Clone, Res, E> Policy<Request<B>, Response<Res>, E> for Twice {
+    type Future = std::future::Ready<()>;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<B>,
+        result: &mut Result<Response<Res>, E>,
+    ) -> Option<Self::Future> {
+        let failed = result.as_ref().is_ok_and(|reply| reply.status() == 503);
+        let first = request.extensions_mut().insert(Twice).is_none();
+        (failed && first).then(|| std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        Some(request.clone())
+    }
+}
+
+#[tokio::test]
+async fn layers_of_tower_and_tower_http_go_in_as_they_are() {
+    let fake = FakeIdpflare::new();
+    let client = builder(&fake)
+        .layer(TraceLayer::new_for_http())
+        .layer(LoadShedLayer::new())
+        .layer(ConcurrencyLimitLayer::new(4))
+        .layer(BufferLayer::new(4))
+        .attempt_layer(RetryLayer::new(Twice))
+        .attempt_layer(tower_http::timeout::TimeoutLayer::with_status_code(
+            http::StatusCode::GATEWAY_TIMEOUT,
+            Duration::from_secs(5),
+        ))
+        .attempt_layer(SetRequestIdLayer::new(
+            HeaderName::from_static("x-request-id"),
+            MakeRequestUuid,
+        ))
+        .attempt_layer(SetSensitiveHeadersLayer::new([http::header::AUTHORIZATION]))
+        .stack(|stack| {
+            stack
+                .insert_after(Stack::COLLECT, "decompression", DecompressionLayer::new())?
+                .insert_after(
+                    Stack::COLLECT,
+                    "map body",
+                    MapResponseBodyLayer::new(|body: ReplyBody| body.map_err(BoxError::from)),
+                )
+        })
+        .build_with(fake.service())
+        .expect("a client");
+    for _ in 0..3 {
+        client.send(GetUserStats::new()).await.expect("stats");
+    }
+}
+
+#[tokio::test]
+async fn what_a_layer_repeats_is_counted() {
+    let sends = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&sends);
+    let transport = service_fn(move |_: Request<Full<Bytes>>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let reply = Response::builder()
+            .status(503)
+            .body(Full::<Bytes>::default());
+        std::future::ready(Ok::<_, Infallible>(reply.expect("a reply")))
+    });
+    let client = Client::builder("https://idp.example.com")
+        .api_key("idk_test")
+        .attempt_layer(RetryLayer::new(Twice))
+        .build_with(transport)
+        .expect("a client");
+    let error = client.send(GetUserStats::new()).await.expect_err("503");
+    assert_eq!(sends.load(Ordering::Relaxed), 2);
+    assert_eq!((error.attempts(), error.delivery()), (2, Delivery::Unknown));
+}
