@@ -7,20 +7,23 @@
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use idpflare_management::testing::FakeIdpflare;
 use lexopt::prelude::*;
 
 const USAGE: &str = "\
-usage: fake_server [--port N] [--seed-users N]
+usage: fake_server [--port N] [--seed-users N] [--quota N/UNIT]
 
   --port N        the port on 127.0.0.1; 0, the default, picks one that is free
-  --seed-users N  starts with N demonstration users; the default is 0";
+  --seed-users N  starts with N demonstration users; the default is 0
+  --quota N/UNIT  allows each API key N requests in each s, m or h, such as 50/s";
 
 #[derive(Default)]
 struct Arguments {
     port: u16,
     seed_users: usize,
+    quota: Option<(u32, Duration)>,
 }
 
 #[tokio::main]
@@ -52,6 +55,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
         match argument {
             Long("port") => arguments.port = parser.value()?.parse()?,
             Long("seed-users") => arguments.seed_users = parser.value()?.parse()?,
+            Long("quota") => arguments.quota = Some(parser.value()?.parse_with(quota)?),
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -59,9 +63,25 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
     Ok(Some(arguments))
 }
 
+fn quota(text: &str) -> Result<(u32, Duration), String> {
+    let wrong = || format!("{text:?} is no quota: write it like 50/s");
+    let (limit, unit) = text.split_once('/').ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let limit = limit.parse().map_err(|_| wrong())?;
+    Ok((limit, Duration::from_secs(seconds)))
+}
+
 async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let fake = FakeIdpflare::new();
     fake.seed(arguments.seed_users);
+    if let Some((limit, window)) = arguments.quota {
+        fake.set_quota(limit, window);
+    }
     fake.on_request(|entry| eprintln!("{entry}"));
     // Taken before anyone is told where the server is: a signal may come right after.
     let stop = stop_signal()?;

@@ -1,9 +1,11 @@
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 
+use super::quota::Quota;
 use super::routes::{self, Core};
 use super::state::Store;
 use super::{FakeServer, FakeService, RequestLogEntry, seed};
@@ -80,6 +82,34 @@ impl FakeIdpflare {
     /// ```
     pub fn seed(&self, n: usize) {
         seed::fill(&mut self.core.store(), n);
+    }
+
+    /// Allows each API key `limit` requests in each `window`, which begins with a request. One more
+    /// is answered with 429 and `Retry-After`; every reply has the headers `RateLimit` and
+    /// `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10). What was counted before is
+    /// forgotten. Time is tokio's, so it can be paused.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idpflare_management::Error> {
+    /// use std::time::Duration;
+    ///
+    /// use idpflare_management::testing::FakeIdpflare;
+    /// use idpflare_management::GetUserStats;
+    ///
+    /// let fake = FakeIdpflare::new();
+    /// fake.set_quota(1, Duration::from_secs(60));
+    /// let client = fake.client();
+    /// client.send(GetUserStats::new()).await?;
+    /// let error = client.send(GetUserStats::new()).await.expect_err("one too many");
+    /// assert_eq!(error.status().map(|status| status.as_u16()), Some(429));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_quota(&self, limit: u32, window: Duration) {
+        let quota = &self.core.quota;
+        *quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(Quota::new(limit, window));
     }
 
     /// Has `observer` told of every request from now on, when its answer is known and before it is

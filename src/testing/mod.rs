@@ -44,6 +44,7 @@
 mod fake;
 mod handlers;
 mod input;
+mod quota;
 mod request_log;
 mod respond;
 mod routes;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
@@ -63,10 +63,12 @@ impl Reply {
         }
     }
 
-    pub(super) fn into_response(self, request_id: &str) -> Response<Body> {
+    /// The whole answer, with `headers` beside those that every one has.
+    pub(super) fn into_response(self, request_id: &str, headers: HeaderMap) -> Response<Body> {
         let has_body = self.body.is_some();
         let mut response = Response::new(self.body.map_or_else(Body::empty, Body::from));
         *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
         let headers = response.headers_mut();
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::handlers;
 use super::input::{Input, Query};
+use super::quota::Quota;
 use super::request_log::{Observers, RequestLogEntry};
 use super::respond::{Outcome, Reply};
 use super::secret::{mix, random};
@@ -26,6 +27,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// What all clones of a fake share.
 pub(super) struct Core {
     pub(super) observers: Observers,
+    pub(super) quota: Mutex<Option<Quota>>,
     store: Mutex<Store>,
     requests: AtomicU64,
 }
@@ -34,6 +36,7 @@ impl Core {
     pub(super) fn new(store: Store) -> Self {
         Self {
             observers: Observers::default(),
+            quota: Mutex::new(None),
             store: Mutex::new(store),
             requests: AtomicU64::new(random()),
         }
@@ -57,6 +60,15 @@ impl Core {
             .eq_ignore_ascii_case("Bearer")
             .then(|| self.store().use_key(raw_key))
             .flatten()
+    }
+
+    /// Counts a request against the quota of its key, where there is one.
+    fn count(&self, key: &ApiKey) -> (HeaderMap, Result<(), Reply>) {
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        match quota.as_mut() {
+            Some(quota) => quota.count(&key.id),
+            None => (HeaderMap::new(), Ok(())),
+        }
     }
 
     /// Performs an operation for one who may.
@@ -96,7 +108,15 @@ async fn answer(core: Arc<Core>, target: Target, request: Request<Body>) -> Resp
     let path = request.uri().path().to_owned();
     let key = core.authenticate(request.headers());
     let key_prefix = key.as_ref().map(|key| key.key_prefix.clone());
-    let (Ok(reply) | Err(reply)) = respond(&core, target, key, request).await;
+    let (headers, counted) = match &key {
+        Some(key) => core.count(key),
+        None => (HeaderMap::new(), Ok(())),
+    };
+    let outcome = match counted {
+        Ok(()) => respond(&core, target, key, request).await,
+        Err(too_many) => Err(too_many),
+    };
+    let (Ok(reply) | Err(reply)) = outcome;
     let request_id = core.next_request_id();
     core.observers.tell(&RequestLogEntry {
         method,
@@ -109,7 +129,7 @@ async fn answer(core: Arc<Core>, target: Target, request: Request<Body>) -> Resp
         key_prefix,
         request_id: request_id.clone(),
     });
-    reply.into_response(&request_id)
+    reply.into_response(&request_id, headers)
 }
 
 async fn respond(

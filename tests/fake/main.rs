@@ -4,6 +4,7 @@ mod access;
 mod audit_logs;
 mod keys_and_clients;
 mod over_http;
+mod quota;
 mod seed;
 mod users;
 mod validation;

@@ -1,0 +1,44 @@
+//! The quota of each API key.
+
+use std::time::Duration;
+
+use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::{GetUserStats, Scope};
+use tokio::time::advance;
+
+#[tokio::test(start_paused = true)]
+async fn each_key_has_its_own_and_every_reply_tells_it() {
+    let fake = FakeIdpflare::new();
+    fake.set_quota(2, Duration::from_millis(1500));
+    let client = fake.client();
+    for remaining in [1, 0] {
+        let reply = client.execute(GetUserStats::new()).await.unwrap();
+        let headers = reply.headers();
+        assert_eq!(
+            headers["ratelimit"],
+            format!("\"default\";r={remaining};t=2")
+        );
+        assert_eq!(headers["ratelimit-policy"], "\"default\";q=2;w=2");
+        assert!(!headers.contains_key("retry-after"));
+    }
+    advance(Duration::from_millis(600)).await;
+    let error = client.send(GetUserStats::new()).await.unwrap_err();
+    assert_eq!(error.message(), "Too many requests");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    assert_eq!(error.headers().unwrap()["ratelimit"], "\"default\";r=0;t=1");
+    // What was refused is not counted, and another key is not held up.
+    let other = fake.client_with_scopes([Scope::StatsRead]);
+    other.send(GetUserStats::new()).await.unwrap();
+    advance(Duration::from_millis(900)).await;
+    client.send(GetUserStats::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn none_is_the_default_and_zero_lets_nothing_through() {
+    let fake = FakeIdpflare::new();
+    let reply = fake.client().execute(GetUserStats::new()).await.unwrap();
+    assert!(!reply.headers().contains_key("ratelimit"));
+    fake.set_quota(0, Duration::ZERO);
+    let error = fake.client().send(GetUserStats::new()).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+}
