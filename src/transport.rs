@@ -130,11 +130,13 @@ fn typed(error: legacy::Error) -> idpflare_layers::BoxError {
     }
     let untrusted = tls::is_untrusted(chain);
     // hyper cancels what it has not begun to send, and closes the way to a connection that ended
-    // before; what the server reset as refused it has not looked at (RFC 9113, section 8.7).
+    // before. What the server reset as refused, or named as beyond the last stream when it went
+    // away, it has not looked at (RFC 9113, sections 8.7 and 6.8).
     let not_sent = find_source::<hyper::Error>(chain)
         .is_some_and(|error| error.is_canceled() || error.is_closed())
         || find_source::<h2::Error>(chain).is_some_and(|error| {
-            error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            error.is_remote()
+                && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
         });
     let connecting = error.is_connect();
     let source = error.into();

@@ -223,6 +223,47 @@ async fn a_stream_that_the_server_refuses_was_not_looked_at() {
     }
 }
 
+/// A frame of HTTP/2 (RFC 9113, section 4.1) that belongs to the connection, not to a stream.
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[kind, 0, 0, 0, 0, 0], payload].concat()
+}
+
+#[tokio::test]
+async fn only_streams_beyond_the_last_of_a_goaway_were_not_looked_at() {
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+    let ca = Ca::new();
+    let (acceptor, listener) = listen(&ca, "localhost", &["h2"], None).await;
+    let address = listener.local_addr().expect("an address");
+    for (last_stream, delivery) in [(0, Delivery::NotSent), (1, Delivery::Unknown)] {
+        let client = client(at("localhost", address), trusting(&ca));
+        let serve = async {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let mut stream = acceptor.accept(stream).await.expect("TLS");
+            stream
+                .write_all(&frame(SETTINGS, &[]))
+                .await
+                .expect("written");
+            // The request has arrived once its body has.
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"{\"email\":\"a@b.c\"}") {
+                seen.push(stream.read_u8().await.expect("a request"));
+            }
+            let no_error = [[0, 0, 0, last_stream], [0; 4]].concat();
+            stream
+                .write_all(&frame(GOAWAY, &no_error))
+                .await
+                .expect("written");
+            stream.shutdown().await.expect("closed");
+        };
+        let (outcome, ()) = tokio::join!(client.send(CreateUser::new("a@b.c")), serve);
+        let error = outcome.expect_err("no reply");
+        assert_eq!(error.kind(), ErrorKind::Transport);
+        assert_eq!(error.delivery(), delivery, "{error:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_that_hangs_counts_as_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
