@@ -188,6 +188,19 @@ async fn who_leaves_wakes_the_next_one_and_only_if_it_was_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_later_does_not_overtake_one_whose_permit_is_there() {
+    let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
+    let _ = limiter.try_enter();
+    let mut first = task(wait(&limiter));
+    assert!(first.poll().is_pending());
+    advance(Duration::from_secs(5)).await;
+    assert!(limiter.try_enter().is_none());
+    assert!(task(wait(&limiter)).poll().is_pending());
+    assert!(first.poll().is_ready());
+    assert_eq!(line(&limiter), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_that_begins_while_a_probe_is_out_wakes_who_waits_for_it() {
     let limiter = RateLimiter::new(Rate::per_second(1000).expect("a rate"));
     limiter.pause(Duration::ZERO);
