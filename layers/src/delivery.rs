@@ -8,8 +8,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Call, CollectError, OriginMismatch, Timeout, TimeoutScope, TransportError,
-    find_source,
+    BoxError, Call, CollectError, OriginMismatch, RateLimited, Timeout, TimeoutScope,
+    TransportError, find_source,
 };
 
 /// What is known of whether the server acted on a request.
@@ -51,7 +51,9 @@ impl Delivery {
         }
         let connecting = find_source::<Timeout>(error)
             .is_some_and(|timeout| timeout.scope() == TimeoutScope::Connect);
-        if connecting || find_source::<OriginMismatch>(error).is_some() {
+        let refused = find_source::<OriginMismatch>(error).is_some()
+            || find_source::<RateLimited>(error).is_some();
+        if connecting || refused {
             return Self::NotSent;
         }
         Self::Unknown

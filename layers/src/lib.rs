@@ -13,6 +13,7 @@
 //! | layer | what it does | default |
 //! |---|---|---|
 //! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
+//! | [`RateLimitLayer`] | keeps requests within a rate that clones share, in order, and pauses where the server asks for it | none: the limiter is an argument |
 //! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
 //! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
 //! | [`CollectLayer`] | reads the reply's body into memory, up to a limit | none: the limit is an argument |
@@ -69,12 +70,20 @@ mod collect;
 mod deadline;
 mod delivery;
 mod error;
+mod gcra;
+mod limiter;
 mod operation;
 mod origin;
+mod permit_wait;
+mod rate;
+mod rate_limit;
+mod rate_limit_headers;
+mod rate_limited;
 mod retry_after;
 mod status;
 mod timeout;
 mod transport_error;
+mod turnstile;
 
 pub use api_key::{ApiKey, InvalidApiKey, KeyHandle};
 pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
@@ -84,8 +93,12 @@ pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use deadline::{Deadline, DeadlineFuture, DeadlineLayer};
 pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
 pub use error::{BoxError, find_source};
+pub use limiter::{RateLimiter, RateLimiterBuilder};
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
+pub use rate::{InvalidRate, Rate};
+pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
+pub use rate_limited::RateLimited;
 pub use retry_after::retry_after;
 pub use status::is_transient;
 pub use timeout::{Timeout, TimeoutScope};

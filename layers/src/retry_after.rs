@@ -32,11 +32,19 @@ fn wait(value: &str, headers: &HeaderMap) -> Option<Duration> {
         return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    let now = headers
+    Some(
+        until
+            .duration_since(reply_time(headers))
+            .unwrap_or_default(),
+    )
+}
+
+/// When the reply was made, by its own `Date`, or else by this machine's clock.
+pub(crate) fn reply_time(headers: &HeaderMap) -> SystemTime {
+    headers
         .get(DATE)
         .and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok())
-        .unwrap_or_else(SystemTime::now);
-    Some(until.duration_since(now).unwrap_or_default())
+        .unwrap_or_else(SystemTime::now)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use idpflare_layers::{
     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    Origin,
+    Origin, Rate, RateLimitLayer, RateLimiter,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -140,6 +140,18 @@ fn api_key() -> ApiKeyLayer {
     ApiKeyLayer::new(ApiKey::new("idk_example").expect("a key"), origin)
 }
 
+fn rate_limiter() -> RateLimiter {
+    let rate = Rate::per_second(100).and_then(|rate| rate.with_burst(100));
+    RateLimiter::new(rate.expect("a rate"))
+}
+
+/// With this one, the first call waits, and goes first.
+fn paused() -> RateLimiter {
+    let limiter = rate_limiter();
+    limiter.pause(secs(5));
+    limiter
+}
+
 macro_rules! each_layer {
     ($($name:ident: $layer:expr, [$($promise:ident),+ $(,)?];)+) => {$(
         mod $name {
@@ -173,6 +185,20 @@ each_layer! {
         readiness_is_that_of_the_service_that_is_called,
         cancellation_leaves_nothing_behind,
         errors_of_the_service_below_keep_their_type,
+    ];
+    rate_limit: RateLimitLayer::new(rate_limiter()), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    rate_limit_paused: RateLimitLayer::new(paused()), [
+        passes_on_that_it_is_not_ready,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
     ];
     attempt_timeout: AttemptTimeoutLayer::new(secs(10)), [
         passes_on_that_it_is_not_ready,
@@ -208,6 +234,7 @@ each_layer! {
     ];
     all: (
         DeadlineLayer::new(secs(30)),
+        RateLimitLayer::new(rate_limiter()),
         AttemptTimeoutLayer::new(secs(10)),
         api_key(),
         CollectLayer::new(1024),

@@ -6,4 +6,5 @@ mod collect;
 mod contract;
 mod deadline;
 mod delivery;
+mod rate_limit;
 mod support;

@@ -1,0 +1,240 @@
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::Rate;
+use crate::turnstile::{Decision, PermitSource};
+
+const NANOS_PER_SEC: u128 = 1_000_000_000;
+
+/// The generic cell rate algorithm: permits at a steady rate, and a burst after a time without any.
+///
+/// It keeps one number, the time at which a caller that never bursts would come next. Each permit
+/// moves that by one interval, and it may be ahead of the clock by no more than the burst. Hence
+/// any window `w` sees at most `burst + w / interval` permits.
+///
+/// All times are nanoseconds after `base`. The longest `Duration` has less than 2^94 of them and
+/// the largest burst takes less than 2^96, so that nothing here comes near the end of a `u128`.
+#[derive(Debug)]
+pub(crate) struct Gcra {
+    base: Instant,
+    interval: u128,
+    /// `interval` times the burst.
+    capacity: u128,
+    /// When a caller that never bursts would come next.
+    next: u128,
+}
+
+impl Gcra {
+    pub(crate) fn new(rate: Rate, base: Instant) -> Self {
+        let interval = rate.interval().as_nanos();
+        Self {
+            base,
+            interval,
+            capacity: interval.saturating_mul(u128::from(rate.burst())),
+            next: 0,
+        }
+    }
+
+    /// Takes a permit, or tells in how many nanoseconds there is one.
+    fn take(&mut self, now: u128) -> Result<(), u128> {
+        // More than the whole capacity ahead it can only be where the clock has jumped back; then
+        // no one waits for longer than an interval either.
+        let next = self.next.min(now.saturating_add(self.capacity));
+        let moved = next.max(now).saturating_add(self.interval);
+        match moved.saturating_sub(now.saturating_add(self.capacity)) {
+            0 => {
+                self.next = moved;
+                Ok(())
+            }
+            wait => Err(wait),
+        }
+    }
+
+    /// In how many nanoseconds there is a permit for who comes after `ahead` others.
+    fn wait(&self, now: u128, ahead: usize) -> u128 {
+        let next = self.next.min(now.saturating_add(self.capacity));
+        let ahead = u128::try_from(ahead).unwrap_or(u128::MAX);
+        next.max(now)
+            .saturating_add(self.interval.saturating_mul(ahead.saturating_add(1)))
+            .saturating_sub(now.saturating_add(self.capacity))
+    }
+
+    fn nanos(&self, at: Instant) -> u128 {
+        at.saturating_duration_since(self.base).as_nanos()
+    }
+}
+
+impl PermitSource for Gcra {
+    fn poll_permit(&mut self, now: Instant, _: &mut Context<'_>) -> Poll<Decision> {
+        let decision = match self.take(self.nanos(now)) {
+            Ok(()) => Decision::Granted,
+            Err(wait) => Decision::Wait(duration(wait)),
+        };
+        Poll::Ready(decision)
+    }
+
+    fn earliest(&self, now: Instant, ahead: usize) -> Duration {
+        duration(self.wait(self.nanos(now), ahead))
+    }
+}
+
+/// So many nanoseconds, or the longest duration where they don't fit.
+fn duration(nanos: u128) -> Duration {
+    let Ok(secs) = u64::try_from(nanos / NANOS_PER_SEC) else {
+        return Duration::MAX;
+    };
+    let nanos = u32::try_from(nanos % NANOS_PER_SEC).unwrap_or_default();
+    Duration::new(secs, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WEEK: u128 = 7 * 24 * 3600 * NANOS_PER_SEC;
+
+    fn gcra(interval: u64, burst: u32) -> Gcra {
+        let rate = Rate::new(1, Duration::from_nanos(interval)).and_then(|r| r.with_burst(burst));
+        Gcra::new(rate.expect("a rate"), Instant::now())
+    }
+
+    fn intervals() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            1..=1000_u64,
+            1..=10_000_000_000_u64,
+            Just(u64::MAX),
+            any::<u64>()
+        ]
+        .prop_map(|interval| interval.max(1))
+    }
+
+    fn bursts() -> impl Strategy<Value = u32> {
+        prop_oneof![1..=3_u32, 1..=100_u32, Just(u32::MAX)]
+    }
+
+    /// Times between two arrivals, as shares of an interval, and idle weeks.
+    fn gaps() -> impl Strategy<Value = Vec<(u8, u8)>> {
+        prop::collection::vec((0..=20_u8, 0..=40_u8), 1..300)
+    }
+
+    proptest! {
+        #[test]
+        fn any_window_grants_at_most_the_burst_and_its_share(
+            interval in intervals(),
+            burst in bursts(),
+            gaps in gaps(),
+            patient in any::<bool>(),
+        ) {
+            let mut gcra = gcra(interval, burst);
+            let interval = u128::from(interval);
+            let mut now = 0;
+            let mut granted = Vec::new();
+            for (kind, share) in gaps {
+                now += match kind {
+                    0 => WEEK * u128::from(share),
+                    1..=5 => 0,
+                    6..=8 => 1,
+                    _ => interval * u128::from(share) / 20,
+                };
+                let expected = gcra.wait(now, 0);
+                match gcra.take(now) {
+                    Ok(()) => {
+                        prop_assert_eq!(expected, 0);
+                        granted.push(now);
+                    }
+                    Err(wait) => {
+                        prop_assert_eq!(expected, wait);
+                        prop_assert!(wait > 0 && wait <= interval);
+                        // Not a nanosecond later than it said, and none earlier.
+                        prop_assert!(gcra.take(now + wait - 1).is_err());
+                        if patient {
+                            now += wait;
+                            prop_assert_eq!(gcra.take(now), Ok(()));
+                            granted.push(now);
+                        }
+                    }
+                }
+            }
+            for (first, from) in granted.iter().enumerate() {
+                for (last, to) in granted.iter().enumerate().skip(first) {
+                    let count = u128::try_from(last - first + 1).expect("fits");
+                    let most = u128::from(burst) + (to - from) / interval;
+                    prop_assert!(count <= most, "{count} permits from {from} to {to}");
+                }
+            }
+        }
+
+        #[test]
+        fn who_comes_after_others_is_told_the_time_of_his_own_permit(
+            interval in intervals(),
+            burst in bursts(),
+            taken in 0..50_usize,
+            ahead in 0..50_usize,
+        ) {
+            let mut gcra = gcra(interval, burst);
+            for _ in 0..taken {
+                let _ = gcra.take(WEEK);
+            }
+            let told = WEEK + gcra.wait(WEEK, ahead);
+            let mut now = WEEK;
+            for _ in 0..=ahead {
+                if let Err(wait) = gcra.take(now) {
+                    now += wait;
+                    prop_assert_eq!(gcra.take(now), Ok(()));
+                }
+            }
+            prop_assert_eq!(now, told);
+        }
+
+        #[test]
+        fn no_extreme_of_clock_or_quota_breaks_it(
+            interval in intervals(),
+            burst in bursts(),
+            times in prop::collection::vec(
+                prop_oneof![Just(0), Just(u128::MAX), any::<u128>(), 0..WEEK],
+                1..50,
+            ),
+            ahead in prop_oneof![Just(usize::MAX), any::<usize>()],
+        ) {
+            let mut gcra = gcra(interval, burst);
+            for now in times {
+                // A clock that jumps back makes nobody wait for longer than an interval.
+                if let Err(wait) = gcra.take(now) {
+                    prop_assert!(wait <= u128::from(interval));
+                }
+                duration(gcra.wait(now, ahead));
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_week_saves_up_no_more_than_the_burst() {
+        let mut gcra = gcra(1000, 3);
+        for now in [0, WEEK, 60 * WEEK] {
+            assert_eq!([(); 3].map(|()| gcra.take(now)), [Ok(()); 3]);
+            assert_eq!(gcra.take(now), Err(1000));
+        }
+    }
+
+    #[test]
+    fn an_instant_before_the_base_is_the_base() {
+        let mut gcra = gcra(1000, 1);
+        let before = gcra.base.checked_sub(Duration::from_secs(1));
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let before = before.expect("an instant");
+        assert_eq!(gcra.poll_permit(before, cx), Poll::Ready(Decision::Granted));
+        assert_eq!(gcra.earliest(before, 0), Duration::from_nanos(1000));
+        assert_eq!(gcra.earliest(before, 9), Duration::from_nanos(10_000));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_the_longest_duration() {
+        assert_eq!(duration(u128::MAX), Duration::MAX);
+        assert_eq!(duration(Duration::MAX.as_nanos()), Duration::MAX);
+        assert_eq!(duration(1_500_000_000), Duration::from_millis(1500));
+    }
+}

@@ -1,0 +1,277 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::Rate;
+use crate::gcra::Gcra;
+use crate::turnstile::{PermitSource, Turn, Turnstile};
+
+/// How long a pause is at most where nothing else was said.
+const DEFAULT_MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long a pause is at most, whatever was said: nothing that a server sends stops a client for
+/// good.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps calls within a [`Rate`], in the order in which they came, and pauses them where the server
+/// asks for it.
+///
+/// Clones share the quota: keep one for each credential, and give a clone to each
+/// [`RateLimitLayer`](crate::RateLimitLayer) that uses it, in whatever task, thread or runtime.
+///
+/// After a pause one call goes first, and the others wait until it is back: what it learns holds
+/// for them too. Where it is dropped half-way, the next one goes first.
+///
+/// The clock is tokio's, so that a test may pause it.
+///
+/// ```
+/// use std::time::Duration;
+/// use idpflare_layers::{Rate, RateLimiter};
+///
+/// let limiter = RateLimiter::builder(Rate::per_second(50)?.with_burst(10)?)
+///     .max_wait(Duration::from_secs(5))
+///     .build();
+/// let same = limiter.clone();
+///
+/// // A message from elsewhere that the quota is used up.
+/// same.pause(Duration::from_secs(10));
+/// # Ok::<(), idpflare_layers::InvalidRate>(())
+/// ```
+#[derive(Clone)]
+pub struct RateLimiter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    turnstile: Mutex<Turnstile>,
+    max_wait: Option<Duration>,
+    max_pause: Duration,
+}
+
+impl RateLimiter {
+    /// A limiter of this rate that makes calls wait for as long as it takes, and pauses for at most
+    /// a minute.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
+        Self::builder(rate).build()
+    }
+
+    /// A limiter of this rate, to be configured further.
+    pub fn builder(rate: Rate) -> RateLimiterBuilder {
+        RateLimiterBuilder {
+            rate,
+            max_wait: None,
+            max_pause: DEFAULT_MAX_PAUSE,
+        }
+    }
+
+    /// Lets no further call through for so long, in any clone; at most for the limit that
+    /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first.
+    ///
+    /// It never shortens a pause that there is already. One of zero only makes one call go first.
+    pub fn pause(&self, wait: Duration) {
+        if self.shared.max_pause.is_zero() {
+            return;
+        }
+        let waker = self.with_turnstile(|turnstile, now| {
+            let until = now.checked_add(wait.min(self.shared.max_pause));
+            turnstile.pause(until.unwrap_or(now))
+        });
+        wake(waker);
+    }
+
+    /// Goes through at once where nobody waits and there is a permit.
+    pub(crate) fn try_enter(&self) -> Option<Entered> {
+        let probe = self.with_turnstile(Turnstile::try_enter)?;
+        Some(self.entered(probe))
+    }
+
+    /// A place in the line, which is taken when it is first polled.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            limiter: self.clone(),
+            ticket: None,
+        }
+    }
+
+    fn entered(&self, probe: Option<u64>) -> Entered {
+        Entered(probe.map(|number| Probe {
+            limiter: self.clone(),
+            number,
+            learned: false,
+        }))
+    }
+
+    /// The clock is read under the lock, so that times never come out of order.
+    fn with_turnstile<T>(&self, act: impl FnOnce(&mut Turnstile, Instant) -> T) -> T {
+        let turnstile = &self.shared.turnstile;
+        let mut turnstile = turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut turnstile, Instant::now())
+    }
+
+    fn with_source(
+        source: Box<dyn PermitSource>,
+        max_wait: Option<Duration>,
+        max_pause: Duration,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                turnstile: Mutex::new(Turnstile::new(source)),
+                max_wait,
+                max_pause: max_pause.min(LONGEST_PAUSE),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("max_wait", &self.shared.max_wait)
+            .field("max_pause", &self.shared.max_pause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a [`RateLimiter`] is made: see [`RateLimiter::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RateLimiterBuilder {
+    rate: Rate,
+    max_wait: Option<Duration>,
+    max_pause: Duration,
+}
+
+impl RateLimiterBuilder {
+    /// No call waits for longer than this: it fails with [`RateLimited`](crate::RateLimited), at
+    /// once where that can be told. By default only the deadline of the call counts.
+    ///
+    /// At zero no call waits at all; what is too long for the clock is no limit.
+    pub fn max_wait(mut self, limit: Duration) -> Self {
+        self.max_wait = Some(limit);
+        self
+    }
+
+    /// No pause is longer than this, whatever the server asks for. By default a minute; a day is
+    /// the most.
+    ///
+    /// At zero there are no pauses.
+    pub fn max_pause(mut self, limit: Duration) -> Self {
+        self.max_pause = limit;
+        self
+    }
+
+    /// The limiter.
+    #[must_use]
+    pub fn build(self) -> RateLimiter {
+        let source = Box::new(Gcra::new(self.rate, Instant::now()));
+        RateLimiter::with_source(source, self.max_wait, self.max_pause)
+    }
+}
+
+/// A place in the line in front of the turnstile. Dropped, it is given up.
+#[derive(Debug)]
+pub(crate) struct Place {
+    limiter: RateLimiter,
+    ticket: Option<u64>,
+}
+
+/// The answer to who has a [`Place`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Entered(Entered),
+    Wait {
+        at_least: Duration,
+        look_again: Option<Instant>,
+    },
+}
+
+impl Place {
+    pub(crate) fn max_wait(&self) -> Option<Duration> {
+        self.limiter.shared.max_wait
+    }
+
+    pub(crate) fn poll_enter(&mut self, cx: &mut Context<'_>) -> Answer {
+        // Dropped at the end of this function, outside of the lock.
+        let mut stale = None;
+        let ticket = &mut self.ticket;
+        let turn = self
+            .limiter
+            .with_turnstile(|turnstile, now| turnstile.poll_enter(ticket, now, cx, &mut stale));
+        match turn {
+            Turn::Enter(probe) => {
+                let entered = self.limiter.entered(probe);
+                self.leave();
+                Answer::Entered(entered)
+            }
+            Turn::Wait {
+                at_least,
+                look_again,
+            } => Answer::Wait {
+                at_least,
+                look_again,
+            },
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let (own, next) = self
+                .limiter
+                .with_turnstile(|turnstile, _| turnstile.leave(ticket));
+            drop(own);
+            wake(next);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Proof that a permit was taken.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Entered(Option<Probe>);
+
+impl Entered {
+    /// There is an answer that asks for no pause, or as much of one as there will be.
+    pub(crate) fn learned(mut self) {
+        if let Some(probe) = &mut self.0 {
+            probe.learned = true;
+        }
+    }
+}
+
+/// The call that goes first after a pause.
+#[derive(Debug)]
+struct Probe {
+    limiter: RateLimiter,
+    number: u64,
+    learned: bool,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let (number, learned) = (self.number, self.learned);
+        wake(
+            self.limiter
+                .with_turnstile(|turnstile, now| turnstile.probe_is_back(number, learned, now)),
+        );
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+#[path = "limiter_tests.rs"]
+mod tests;

@@ -1,0 +1,166 @@
+//! What pauses a limiter, and what comes after.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_pauses_all_clones_and_one_goes_first_then() {
+    let (transport, mut server) = transport();
+    let limiter = RateLimiter::new(rate(1000).with_burst(100).expect("a burst"));
+    let service = RateLimitLayer::new(limiter.clone()).layer(transport.clone());
+    let other = RateLimitLayer::new(limiter).layer(transport);
+
+    let first = tokio::spawn(send(&service));
+    answer(&mut server, reply(429, &[("retry-after", "20")])).await;
+    assert_eq!(
+        first.await.expect("no panic").expect("a reply").status(),
+        429
+    );
+    let paused = Instant::now();
+
+    let probe = tokio::spawn(send(&other));
+    sleep(MILLI).await;
+    let behind: Vec<_> = (0..10).map(|_| tokio::spawn(send(&service))).collect();
+    let (_, respond) = server.next_request().await.expect("the probe");
+    assert_eq!(paused.elapsed(), secs(20));
+    // The others wait for it, however long it takes.
+    sleep(secs(5)).await;
+    assert!(arrived(&mut server).is_none());
+    respond.send_response(reply(200, &[]));
+    assert!(probe.await.expect("no panic").is_ok());
+    for _ in &behind {
+        answer(&mut server, reply(200, &[])).await;
+    }
+    assert_eq!(paused.elapsed(), secs(25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_pauses_and_for_how_long() {
+    let absurd = "1000000000000000000000000000000";
+    for (status, lines, pause) in [
+        (200, &[][..], None),
+        (429, &[], Some(1)),
+        (429, &[("retry-after", "20")], Some(20)),
+        (429, &[("retry-after", absurd)], Some(60)),
+        (429, &[("retry-after", "-5")], Some(1)),
+        (503, &[], None),
+        (503, &[("retry-after", "20")], Some(20)),
+        (200, &[("retry-after", "20")], None),
+        (200, &[("ratelimit", "\"a\";r=0;t=30")], Some(30)),
+        (200, &[("ratelimit", "\"a\";r=1;t=30")], None),
+        (
+            200,
+            &[("ratelimit", "limit=9, remaining=0, reset=30")],
+            Some(30),
+        ),
+        (
+            200,
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", absurd),
+            ],
+            Some(60),
+        ),
+        (
+            200,
+            &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "-9")],
+            Some(1),
+        ),
+        (
+            200,
+            &[
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "99999999999"),
+            ],
+            Some(60),
+        ),
+        (
+            404,
+            &[("ratelimit-remaining", "0"), ("ratelimit-reset", "7")],
+            Some(7),
+        ),
+    ] {
+        let (transport, mut server) = transport();
+        let limiter = RateLimiter::new(rate(1000).with_burst(9).expect("a burst"));
+        let service = RateLimitLayer::new(limiter).layer(transport);
+        let first = tokio::spawn(send(&service));
+        answer(&mut server, reply(status, lines)).await;
+        let handed_on = first.await.expect("no panic").expect("a reply");
+        assert_eq!(handed_on.status(), status, "as it is");
+        let since = Instant::now();
+        let second = tokio::spawn(send(&service));
+        answer(&mut server, reply(200, &[])).await;
+        assert!(second.await.expect("no panic").is_ok());
+        let waited = since.elapsed();
+        assert_eq!(waited, secs(pause.unwrap_or(0)), "{status} {lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_refused_starts_the_next_pause() {
+    let (transport, mut server) = transport();
+    let limiter = RateLimiter::new(rate(1000));
+    let service = RateLimitLayer::new(limiter.clone()).layer(transport);
+    limiter.pause(secs(10));
+    let started = Instant::now();
+    let _replies: Vec<_> = (0..3).map(|_| tokio::spawn(send(&service))).collect();
+    for (at, with) in [
+        (10, reply(429, &[("retry-after", "5")])),
+        (15, reply(503, &[("retry-after", "5")])),
+        (20, reply(500, &[])),
+    ] {
+        answer(&mut server, with).await;
+        assert_eq!(started.elapsed().as_secs(), at);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_probe_is_dropped_the_next_one_goes_first() {
+    let (transport, mut server) = transport();
+    let limiter = RateLimiter::new(rate(1000));
+    let service = RateLimitLayer::new(limiter.clone()).layer(transport);
+    limiter.pause(secs(10));
+    let probe = tokio::spawn(send(&service));
+    sleep(MILLI).await;
+    let next = tokio::spawn(send(&service));
+    sleep(MILLI).await;
+    let last = tokio::spawn(send(&service));
+
+    let _unanswered = server.next_request().await.expect("the probe");
+    sleep(secs(1)).await;
+    assert!(arrived(&mut server).is_none());
+    probe.abort();
+    let (_, respond) = server.next_request().await.expect("the next one");
+    // It is a probe as well.
+    sleep(secs(1)).await;
+    assert!(arrived(&mut server).is_none());
+    // An error tells nothing of the limit, and the pause was over.
+    respond.send_error("gone");
+    assert!(next.await.expect("no panic").is_err());
+    answer(&mut server, reply(200, &[])).await;
+    assert!(last.await.expect("no panic").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_are_bounded_never_shortened_and_can_be_turned_off() {
+    let (log, _served) = Log::new();
+    for (max_pause, pauses, expected) in [
+        (secs(60), &[secs(5)][..], secs(5)),
+        (secs(60), &[secs(9), secs(5), Duration::ZERO], secs(9)),
+        (secs(60), &[secs(3600)], secs(60)),
+        (secs(7), &[Duration::MAX], secs(7)),
+        (Duration::MAX, &[Duration::MAX], DAY),
+        (Duration::ZERO, &[Duration::MAX], Duration::ZERO),
+    ] {
+        let limiter = RateLimiter::builder(rate(1000))
+            .max_pause(max_pause)
+            .build();
+        let service = RateLimitLayer::new(limiter.clone()).layer(log.clone());
+        let started = Instant::now();
+        for pause in pauses {
+            limiter.pause(*pause);
+        }
+        let reply = service.oneshot(http::Request::new(0)).await;
+        assert!(reply.is_ok());
+        assert_eq!(started.elapsed(), expected);
+    }
+}
