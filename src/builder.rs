@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle};
+use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle, Rate, RateLimiter};
 use tower::{Layer, Service};
 
 use crate::client::DEFAULT_MAX_REPLY_BYTES;
@@ -27,6 +27,7 @@ pub(crate) const API_KEY_VARIABLE: &str = "IDPFLARE_API_KEY";
 /// |---|---|
 /// | [`api_key`](Self::api_key) or [`key_handle`](Self::key_handle) | none: one of them is needed |
 /// | [`deadline`](Self::deadline) | 30 s for a whole call |
+/// | [`rate_limit`](Self::rate_limit) | as the server asks for |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 10 s for one attempt |
 /// | [`max_reply_bytes`](Self::max_reply_bytes) | 16 MiB |
 /// | [`user_agent`](Self::user_agent) | `idpflare-management/VERSION` |
@@ -38,6 +39,7 @@ pub struct ClientBuilder {
     authority: Result<Authority, Error>,
     key: Option<Result<KeyHandle, InvalidApiKey>>,
     deadline: Duration,
+    rate_limiter: RateLimiter,
     attempt_timeout: Duration,
     max_reply_bytes: usize,
     user_agent: Result<HeaderValue, http::Error>,
@@ -71,6 +73,7 @@ impl Client<BoxService> {
             authority: authority.try_into().map_err(Into::into),
             key: None,
             deadline: DEFAULT_DEADLINE,
+            rate_limiter: RateLimiter::new(Rate::MAX),
             attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
             max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
             user_agent: Ok(HeaderValue::from_static(DEFAULT_USER_AGENT)),
@@ -115,6 +118,17 @@ impl ClientBuilder {
     /// How long a whole call may take, all attempts and the reply's body included.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
+        self
+    }
+
+    /// How often something may be sent: a [`Rate`], or a [`RateLimiter`] that other clients with the
+    /// same key share.
+    ///
+    /// Without, only the server's word counts: after a reply of 429, or 503 with `Retry-After`, or
+    /// one that says that nothing remains of the quota, all clones wait as long as it asks for, at
+    /// most a minute.
+    pub fn rate_limit(mut self, limiter: impl Into<RateLimiter>) -> Self {
+        self.rate_limiter = limiter.into();
         self
     }
 
@@ -208,6 +222,7 @@ impl ClientBuilder {
         })?;
         let settings = Settings {
             deadline: self.deadline,
+            rate_limiter: self.rate_limiter,
             attempt_timeout: self.attempt_timeout,
             key,
             origin: authority.origin().clone(),

@@ -53,6 +53,8 @@ struct Inner {
     reply: Option<Reply>,
     timeout: Option<Timeout>,
     decode: Option<DecodeError>,
+    /// What the client's own rate limit asks for.
+    retry_after: Option<Duration>,
     /// Whether another attempt would fail for the same reason, whatever the kind says.
     permanent: bool,
     source: Option<BoxError>,
@@ -76,6 +78,7 @@ impl Error {
             reply: None,
             timeout: None,
             decode: None,
+            retry_after: None,
             permanent: false,
             source: None,
         }))
@@ -200,10 +203,12 @@ impl Error {
         self.headers()?.get("cf-ray")?.to_str().ok()
     }
 
-    /// How long the server asks to wait (RFC 9110, section 10.2.3).
+    /// How long the server asks to wait (RFC 9110, section 10.2.3), or the client's own rate limit.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        idpflare_layers::retry_after(self.headers()?)
+        self.0
+            .retry_after
+            .or_else(|| idpflare_layers::retry_after(self.headers()?))
     }
 
     /// The scope that the operation needs, where the server refused it with 403.
@@ -235,6 +240,7 @@ impl Error {
                 ErrorKind::Connect
                 | ErrorKind::Transport
                 | ErrorKind::Timeout
+                | ErrorKind::RateLimited
                 | ErrorKind::Truncated => true,
                 ErrorKind::Api => self.status().is_some_and(is_transient),
                 _ => false,

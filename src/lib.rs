@@ -40,6 +40,7 @@
 //! | layer | what it does | why it is there |
 //! |---|---|---|
 //! | [`DeadlineLayer`](layers::DeadlineLayer) | 30 s for a call | bounds everything below |
+//! | [`RateLimitLayer`](layers::RateLimitLayer) | waits for its turn | shared by all clones; without a rate of yours it heeds the server's `Retry-After` and quota headers |
 //! | [`AttemptTimeoutLayer`](layers::AttemptTimeoutLayer) | 10 s for an attempt | waiting for one's turn does not count |
 //! | [`ApiKeyLayer`](layers::ApiKeyLayer) | adds the key, for one origin | read anew for each attempt; nothing further out sees it |
 //! | [`CollectLayer`](layers::CollectLayer) | reads the body, up to 16 MiB | both limits of time cover the body |

@@ -57,6 +57,8 @@ struct Slot {
 impl Stack {
     /// The slot of [`DeadlineLayer`](idpflare_layers::DeadlineLayer).
     pub const DEADLINE: &'static str = "deadline";
+    /// The slot of [`RateLimitLayer`](idpflare_layers::RateLimitLayer).
+    pub const RATE_LIMIT: &'static str = "rate limit";
     /// The slot of [`AttemptTimeoutLayer`](idpflare_layers::AttemptTimeoutLayer).
     pub const ATTEMPT_TIMEOUT: &'static str = "attempt timeout";
     /// The slot of [`ApiKeyLayer`](idpflare_layers::ApiKeyLayer).

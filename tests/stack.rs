@@ -99,7 +99,7 @@ async fn slots_are_inserted_moved_replaced_and_removed() {
         .expect("a client");
     assert_eq!(
         *printed.lock().expect("not poisoned"),
-        "Note > deadline > Note 2 > collect > attempt timeout > before auth > auth > after auth"
+        "Note > deadline > Note 2 > rate limit > collect > attempt timeout > before auth > auth > after auth"
     );
     client.send(GetUserStats::new()).await.expect("stats");
     let passed = passed.lock().expect("not poisoned").clone();

@@ -51,6 +51,12 @@ struct Shared {
     max_pause: Duration,
 }
 
+impl From<Rate> for RateLimiter {
+    fn from(rate: Rate) -> Self {
+        Self::new(rate)
+    }
+}
+
 impl RateLimiter {
     /// A limiter of this rate that makes calls wait for as long as it takes, and pauses for at most
     /// a minute.

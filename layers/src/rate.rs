@@ -34,6 +34,13 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// As many calls as anybody can make: for a limiter that does no more than heed the server's
+    /// word.
+    pub const MAX: Self = Self {
+        interval: 1,
+        burst: u32::MAX,
+    };
+
     /// So many `calls` in each period `per`, evenly spread: the burst is 1.
     ///
     /// # Errors

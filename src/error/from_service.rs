@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use idpflare_layers::{
-    BoxError, Call, CollectError, Operation, OriginMismatch, Timeout, TransportError,
+    BoxError, Call, CollectError, Operation, OriginMismatch, RateLimited, Timeout, TransportError,
     TransportPhase, find_source,
 };
 
@@ -23,6 +23,10 @@ impl Error {
             Self::timed_out(timeout, call)
         } else if let Some(transport) = find_source::<TransportError>(&*error) {
             Self::transport(transport)
+        } else if let Some(limited) = find_source::<RateLimited>(&*error) {
+            let mut this = Self::new(ErrorKind::RateLimited, limited.to_string());
+            this.0.retry_after = Some(limited.retry_after());
+            this
         } else if let Some(mismatch) = find_source::<OriginMismatch>(&*error) {
             Self::new(ErrorKind::Credential, mismatch.to_string())
         } else {
@@ -71,7 +75,7 @@ impl Error {
 
 /// What is left to tell, once the error's own text has said what `error` says.
 fn cause(error: BoxError) -> Option<BoxError> {
-    if error.is::<Timeout>() || error.is::<OriginMismatch>() {
+    if error.is::<Timeout>() || error.is::<OriginMismatch>() || error.is::<RateLimited>() {
         return None;
     }
     let error = match error.downcast::<TransportError>() {

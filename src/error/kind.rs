@@ -14,6 +14,9 @@ pub enum ErrorKind {
     Transport,
     /// A limit of time ran out; see [`Error::timeout`](crate::Error::timeout).
     Timeout,
+    /// The client's own rate limit asks for a longer wait than the call has time for; see
+    /// [`Error::retry_after`](crate::Error::retry_after). Nothing was sent.
+    RateLimited,
     /// The server answered with a redirect, which is never followed: the authority is probably not
     /// the instance's own address.
     Redirect,

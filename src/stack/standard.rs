@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{
     ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    KeyHandle, Origin,
+    KeyHandle, Origin, RateLimitLayer, RateLimiter,
 };
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
@@ -19,6 +19,7 @@ use super::{BoxService, Stack};
 /// What the layers of the standard stack are made of.
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
+    pub(crate) rate_limiter: RateLimiter,
     pub(crate) attempt_timeout: Duration,
     pub(crate) key: KeyHandle,
     pub(crate) origin: Origin,
@@ -40,6 +41,7 @@ impl Settings {
         BoxService::new(
             ServiceBuilder::new()
                 .layer(self.deadline())
+                .layer(self.rate_limit())
                 .layer(self.attempt_timeout())
                 .layer(self.auth())
                 .layer(self.collect())
@@ -52,6 +54,7 @@ impl Settings {
     pub(crate) fn stack(&self) -> Stack {
         Stack { slots: Vec::new() }
             .with(Stack::DEADLINE, self.deadline())
+            .with(Stack::RATE_LIMIT, self.rate_limit())
             .with(Stack::ATTEMPT_TIMEOUT, self.attempt_timeout())
             .with(Stack::AUTH, self.auth())
             .with(Stack::COLLECT, self.collect())
@@ -59,6 +62,10 @@ impl Settings {
 
     fn deadline(&self) -> DeadlineLayer {
         DeadlineLayer::new(self.deadline)
+    }
+
+    fn rate_limit(&self) -> RateLimitLayer {
+        RateLimitLayer::new(self.rate_limiter.clone())
     }
 
     fn attempt_timeout(&self) -> AttemptTimeoutLayer {

@@ -95,15 +95,16 @@ impl FakeIdpflare {
     /// use std::time::Duration;
     ///
     /// use idpflare_management::testing::FakeIdpflare;
-    /// use idpflare_management::GetUserStats;
+    /// use idpflare_management::{ErrorKind, GetUserStats};
     ///
     /// let fake = FakeIdpflare::new();
     /// fake.set_quota(1, Duration::from_secs(60));
     /// let client = fake.client();
     /// client.send(GetUserStats::new()).await?;
+    /// // The first reply has said that nothing remains, so the client does not even ask.
     /// let error = client.send(GetUserStats::new()).await.expect_err("one too many");
-    /// assert_eq!(error.status().map(|status| status.as_u16()), Some(429));
-    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    /// assert_eq!(error.kind(), ErrorKind::RateLimited);
+    /// assert!(error.retry_after() > Some(Duration::from_secs(50)));
     /// # Ok(())
     /// # }
     /// ```
