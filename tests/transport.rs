@@ -1,86 +1,21 @@
 //! The default transport against real sockets: servers that do what they should, and servers that
 //! do not.
 
+mod support;
+
 use std::error::Error as _;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use idpflare_management::layers::TimeoutScope;
 use idpflare_management::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use support::server::{Scripted, read_request};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 /// How long an attempt may take where the test is about running out of time: as short as it can be
 /// without a slow machine taking another way.
 const SHORT: Duration = Duration::from_millis(250);
-
-/// A server that reads one request of each connection and then does `script` with it.
-struct Scripted {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Scripted {
-    async fn new<F, Fut>(script: F) -> Self
-    where
-        F: Fn(TcpStream) -> Fut + Send + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&connections);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                count.fetch_add(1, Ordering::SeqCst);
-                if read_request(&mut stream).await {
-                    tokio::spawn(script(stream));
-                }
-            }
-        });
-        Self {
-            address,
-            connections,
-        }
-    }
-
-    /// A server that answers with these bytes and closes.
-    async fn answering(reply: impl Into<Vec<u8>>) -> Self {
-        let reply = Arc::new(reply.into());
-        Self::new(move |mut stream| {
-            let reply = Arc::clone(&reply);
-            async move {
-                let _ = stream.write_all(&reply).await;
-                let _ = stream.shutdown().await;
-            }
-        })
-        .await
-    }
-
-    fn client(&self) -> ClientBuilder {
-        Client::builder(format!("http://{}", self.address)).api_key("idk_test")
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-/// Reads up to the empty line; false where the connection ended before.
-async fn read_request(stream: &mut TcpStream) -> bool {
-    let mut seen = Vec::new();
-    let mut byte = [0];
-    while !seen.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte).await {
-            Ok(1) => seen.push(byte[0]),
-            _ => return false,
-        }
-    }
-    true
-}
 
 async fn stats(client: ClientBuilder) -> Result<UserStats, Error> {
     client

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unused_macros, unused_imports, reason = "each test uses a part of it")]
 
+pub(crate) mod server;
+
 use std::path::Path;
 
 use idpflare_management::{
