@@ -2,6 +2,8 @@
 
 mod attempt_timeout;
 mod auth;
+mod backoff;
+mod budget;
 mod collect;
 mod contract;
 mod deadline;
