@@ -7,12 +7,13 @@
 //! - [`&'static Operation`](Operation): which operation the request performs, whether repeating it
 //!   is safe, which scope it needs. Optional; put there by the API client that built the request.
 //! - [`Call`]: what all attempts of one call share: the absolute deadline, how often something was
-//!   sent, and whether the server may have acted. The outermost layer of this crate inserts it
+//!   sent and may be, whether the server may have acted, and how the last attempt failed. The outermost layer of this crate inserts it
 //!   where the client did not.
 //!
 //! | layer | what it does | default |
 //! |---|---|---|
 //! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
+//! | [`RetryLayer`] | sends a request again where that is safe and may help | 3 attempts, see [`RetryPolicy`] |
 //! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
 //! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
 //! | [`CollectLayer`] | reads the reply's body into memory, up to a limit | none: the limit is an argument |
@@ -27,7 +28,7 @@
 //! use http_body_util::Full;
 //! use idpflare_layers::{
 //!     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer,
-//!     DeliveryLayer, Origin,
+//!     DeliveryLayer, Origin, RetryLayer,
 //! };
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
@@ -41,6 +42,7 @@
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(DeadlineLayer::new(Duration::from_secs(30)))
+//!     .layer(RetryLayer::default())
 //!     .layer(AttemptTimeoutLayer::new(Duration::from_secs(10)))
 //!     .layer(ApiKeyLayer::new(ApiKey::new("idk_example")?, origin))
 //!     .layer(CollectLayer::new(1024 * 1024))
@@ -62,6 +64,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api_key;
+mod attempt_outcome;
 mod attempt_timeout;
 mod auth;
 mod backoff;
@@ -70,27 +73,41 @@ mod collect;
 mod deadline;
 mod delivery;
 mod error;
+mod failure;
 mod operation;
 mod origin;
+mod retry;
 mod retry_after;
 mod retry_budget;
+mod retry_class;
+mod retry_decision;
+mod retry_override;
+mod retry_policy;
+mod retry_progress;
 mod status;
 mod timeout;
 mod transport_error;
 
 pub use api_key::{ApiKey, InvalidApiKey, KeyHandle};
+pub use attempt_outcome::AttemptOutcome;
 pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
-pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, OriginMismatch};
+pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, NewerCredential, OriginMismatch};
 pub use backoff::{Backoff, InvalidBackoff};
-pub use call::{Call, ReplyHead};
+pub use call::Call;
 pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use deadline::{Deadline, DeadlineFuture, DeadlineLayer};
 pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
 pub use error::{BoxError, find_source};
+pub use failure::{Failure, ReplyHead};
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
+pub use retry::{Retry, RetryFuture, RetryLayer};
 pub use retry_after::retry_after;
 pub use retry_budget::RetryBudget;
+pub use retry_class::RetryClass;
+pub use retry_decision::{RetryDecision, RetryStop};
+pub use retry_override::RetryOverride;
+pub use retry_policy::RetryPolicy;
 pub use status::is_transient;
 pub use timeout::{Timeout, TimeoutScope};
 pub use transport_error::{TransportError, TransportPhase};

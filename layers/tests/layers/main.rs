@@ -8,4 +8,7 @@ mod collect;
 mod contract;
 mod deadline;
 mod delivery;
+mod retry;
+mod retry_call;
+mod retry_table;
 mod support;
