@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle, Rate, RateLimiter};
+use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle, Rate, RateLimiter, RetryPolicy};
 use tower::{Layer, Service};
 
 use crate::client::DEFAULT_MAX_REPLY_BYTES;
@@ -27,6 +27,7 @@ pub(crate) const API_KEY_VARIABLE: &str = "IDPFLARE_API_KEY";
 /// |---|---|
 /// | [`api_key`](Self::api_key) or [`key_handle`](Self::key_handle) | none: one of them is needed |
 /// | [`deadline`](Self::deadline) | 30 s for a whole call |
+/// | [`retry`](Self::retry) | 3 attempts, where a repeat is safe |
 /// | [`rate_limit`](Self::rate_limit) | as the server asks for |
 /// | [`attempt_timeout`](Self::attempt_timeout) | 10 s for one attempt |
 /// | [`max_reply_bytes`](Self::max_reply_bytes) | 16 MiB |
@@ -39,6 +40,7 @@ pub struct ClientBuilder {
     authority: Result<Authority, Error>,
     key: Option<Result<KeyHandle, InvalidApiKey>>,
     deadline: Duration,
+    retry: RetryPolicy,
     rate_limiter: RateLimiter,
     attempt_timeout: Duration,
     max_reply_bytes: usize,
@@ -73,6 +75,7 @@ impl Client<BoxService> {
             authority: authority.try_into().map_err(Into::into),
             key: None,
             deadline: DEFAULT_DEADLINE,
+            retry: RetryPolicy::new(),
             rate_limiter: RateLimiter::new(Rate::MAX),
             attempt_timeout: DEFAULT_ATTEMPT_TIMEOUT,
             max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
@@ -118,6 +121,13 @@ impl ClientBuilder {
     /// How long a whole call may take, all attempts and the reply's body included.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
+        self
+    }
+
+    /// What is sent again, how often, and after which wait. The default is 3 attempts, full jitter
+    /// from 100 ms, and a budget that all clones share; what is not safe to repeat never is.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -222,6 +232,7 @@ impl ClientBuilder {
         })?;
         let settings = Settings {
             deadline: self.deadline,
+            retry: self.retry,
             rate_limiter: self.rate_limiter,
             attempt_timeout: self.attempt_timeout,
             key,

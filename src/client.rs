@@ -271,8 +271,12 @@ impl<S> Client<S> {
         request: &R,
     ) -> Result<(http::Request<Full<Bytes>>, ReplyReader), Error> {
         let mut http = request.to_http(&self.authority)?;
+        let call = Call::of_or_insert(&mut http);
+        if self.records_sends {
+            call.announce_recorder();
+        }
         let reader = ReplyReader {
-            call: Call::of_or_insert(&mut http),
+            call,
             max_reply_bytes: self.max_reply_bytes,
             records_sends: self.records_sends,
         };

@@ -52,6 +52,8 @@ struct Inner {
     delivery: Delivery,
     reply: Option<Reply>,
     timeout: Option<Timeout>,
+    /// How an earlier attempt failed, where the last one only ran out of time.
+    earlier: Option<String>,
     decode: Option<DecodeError>,
     /// What the client's own rate limit asks for.
     retry_after: Option<Duration>,
@@ -77,6 +79,7 @@ impl Error {
             delivery: Delivery::NotSent,
             reply: None,
             timeout: None,
+            earlier: None,
             decode: None,
             retry_after: None,
             permanent: false,
@@ -172,7 +175,8 @@ impl Error {
         self.0.delivery
     }
 
-    /// The status of the last reply, where one arrived.
+    /// The status of the last reply, where one arrived. Where the last attempt ran out of time, it is
+    /// that of an earlier one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.reply.as_ref().map(|reply| reply.status)
@@ -286,6 +290,9 @@ impl fmt::Display for Error {
         }
         if let Some(scope) = self.required_scope() {
             details.push(format!("needs {scope}"));
+        }
+        if let Some(earlier) = &self.0.earlier {
+            details.push(format!("an earlier attempt: {earlier}"));
         }
         if self.0.attempts > 1 {
             details.push(format!("{} attempts", self.0.attempts));

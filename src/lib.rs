@@ -40,6 +40,7 @@
 //! | layer | what it does | why it is there |
 //! |---|---|---|
 //! | [`DeadlineLayer`](layers::DeadlineLayer) | 30 s for a call | bounds everything below |
+//! | [`RetryLayer`](layers::RetryLayer) | up to 3 attempts | each pays for all below; what is not safe to repeat is not |
 //! | [`RateLimitLayer`](layers::RateLimitLayer) | waits for its turn | shared by all clones; without a rate of yours it heeds the server's `Retry-After` and quota headers |
 //! | [`AttemptTimeoutLayer`](layers::AttemptTimeoutLayer) | 10 s for an attempt | waiting for one's turn does not count |
 //! | [`ApiKeyLayer`](layers::ApiKeyLayer) | adds the key, for one origin | read anew for each attempt; nothing further out sees it |

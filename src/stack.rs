@@ -57,6 +57,8 @@ struct Slot {
 impl Stack {
     /// The slot of [`DeadlineLayer`](idpflare_layers::DeadlineLayer).
     pub const DEADLINE: &'static str = "deadline";
+    /// The slot of [`RetryLayer`](idpflare_layers::RetryLayer).
+    pub const RETRY: &'static str = "retry";
     /// The slot of [`RateLimitLayer`](idpflare_layers::RateLimitLayer).
     pub const RATE_LIMIT: &'static str = "rate limit";
     /// The slot of [`AttemptTimeoutLayer`](idpflare_layers::AttemptTimeoutLayer).
@@ -141,7 +143,7 @@ impl Stack {
     /// Adds the layers that see each call once, and those that see each attempt.
     pub(crate) fn with_layers(self, layers: Layers, attempts: Layers) -> Result<Self, Error> {
         let mut stack = self.with_layers_at(0, layers);
-        let inside = stack.position(Self::DEADLINE)? + 1;
+        let inside = stack.position(Self::RETRY)? + 1;
         stack = stack.with_layers_at(inside, attempts);
         Ok(stack)
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use idpflare_management::layers::{
-    ApiKey, ApiKeyLayer, BoxError, CollectError, DeadlineLayer, DeliveryLayer, Origin,
+    ApiKey, ApiKeyLayer, BoxError, CollectError, DeadlineLayer, DeliveryLayer, Origin, RetryPolicy,
     TransportError,
 };
 use idpflare_management::*;
@@ -45,6 +45,7 @@ where
 {
     Client::builder("https://idp.example.com")
         .api_key("idk_test")
+        .retry(RetryPolicy::new().attempts(1))
         .build_with(service)
         .expect("a client")
 }
@@ -416,6 +417,7 @@ async fn a_service_that_hangs_is_given_up() {
     });
     let client = Client::builder("https://idp.example.com")
         .api_key("idk_test")
+        .retry(RetryPolicy::new().attempts(1))
         .build_with(hangs)
         .expect("a client");
     let error = client

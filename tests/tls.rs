@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use idpflare_management::layers::TimeoutScope;
+use idpflare_management::layers::{RetryPolicy, TimeoutScope};
 use idpflare_management::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -121,6 +121,7 @@ async fn answer(acceptor: TlsAcceptor, stream: TcpStream) {
 fn client(authority: String, transport: TransportBuilder) -> Client {
     Client::builder(authority)
         .api_key("idk_test")
+        .retry(RetryPolicy::new().attempts(1))
         .build_with(transport.build().expect("a transport"))
         .expect("a client")
 }

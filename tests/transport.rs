@@ -161,7 +161,9 @@ async fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let client = Client::builder(format!("http://{address}")).api_key("idk_test");
+    let client = Client::builder(format!("http://{address}"))
+        .api_key("idk_test")
+        .retry(layers::RetryPolicy::new().attempts(1));
     let error = stats_error(client).await;
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(error.delivery(), Delivery::NotSent);

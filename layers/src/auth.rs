@@ -1,10 +1,10 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use http::Uri;
 use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode, Uri};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -19,6 +19,9 @@ use crate::{BoxError, KeyHandle, Origin};
 ///
 /// A request to any other origin is not sent at all: it fails with [`OriginMismatch`], so that no
 /// redirect and no mistake of a caller carries the key elsewhere.
+///
+/// Where the server answers 401 and the key has been rotated since the request went out, the reply
+/// is marked with [`NewerCredential`]: [`RetryLayer`](crate::RetryLayer) sends it again then.
 ///
 /// Layers outside of this one never see the key.
 ///
@@ -87,9 +90,9 @@ pub struct ApiKeyAuth<S> {
     origin: Origin,
 }
 
-impl<S, B> Service<http::Request<B>> for ApiKeyAuth<S>
+impl<S, B, ResB> Service<http::Request<B>> for ApiKeyAuth<S>
 where
-    S: Service<http::Request<B>>,
+    S: Service<http::Request<B>, Response = http::Response<ResB>>,
     S::Error: Into<BoxError>,
 {
     type Response = S::Response;
@@ -110,10 +113,13 @@ where
             };
         }
         let authorization = self.key.authorization();
-        request.headers_mut().insert(AUTHORIZATION, authorization);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, authorization.clone());
         ApiKeyFuture {
             state: State::Calling {
                 future: self.inner.call(request),
+                sent: authorization,
+                key: self.key.clone(),
             },
         }
     }
@@ -132,26 +138,57 @@ pin_project! {
     #[project = StateProjection]
     #[derive(Debug)]
     enum State<F> {
-        Calling { #[pin] future: F },
+        Calling { #[pin] future: F, sent: HeaderValue, key: KeyHandle },
         Refused { mismatch: Option<OriginMismatch> },
     }
 }
 
-impl<F, T, E> Future for ApiKeyFuture<F>
+impl<F, B, E> Future for ApiKeyFuture<F>
 where
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<http::Response<B>, E>>,
     E: Into<BoxError>,
 {
-    type Output = Result<T, BoxError>;
+    type Output = Result<http::Response<B>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Calling { future } => future.poll(cx).map_err(Into::into),
+            StateProjection::Calling { future, sent, key } => {
+                let mut reply = ready!(future.poll(cx)).map_err(Into::into)?;
+                // The key is looked at once more only where it was refused.
+                if reply.status() == StatusCode::UNAUTHORIZED && key.authorization() != *sent {
+                    reply.extensions_mut().insert(NewerCredential::new());
+                }
+                Poll::Ready(Ok(reply))
+            }
             StateProjection::Refused { mismatch } => match mismatch.take() {
                 Some(mismatch) => Poll::Ready(Err(mismatch.into())),
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+/// A mark on a reply: the credential was refused (401), and a newer one is there to be sent.
+///
+/// A layer that adds a credential puts it into the extensions of the reply, and
+/// [`RetryLayer`](crate::RetryLayer) then sends the request again, once and at once.
+///
+/// ```
+/// use idpflare_layers::NewerCredential;
+///
+/// let mut reply = http::Response::new(());
+/// *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
+/// reply.extensions_mut().insert(NewerCredential::new());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewerCredential {}
+
+impl NewerCredential {
+    /// The mark.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {}
     }
 }
 

@@ -1,14 +1,16 @@
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
-use crate::{Delivery, Timeout, TimeoutScope};
+use crate::{Delivery, Failure, ReplyHead, Timeout, TimeoutScope};
 
 /// The absence of a deadline, as nanoseconds since the start: 584 years.
 const NO_DEADLINE: u64 = u64::MAX;
+
+/// The absence of a limit of attempts.
+const NO_LIMIT: u32 = u32::MAX;
 
 /// What all attempts of one call share, and all layers can read.
 ///
@@ -47,27 +49,11 @@ struct Shared {
     /// Sends whose outcome nobody has recorded yet; one that was given up stays here for ever.
     open_sends: AtomicU32,
     worst_delivery: AtomicU8,
+    attempt_limit: AtomicU32,
+    /// Whether a send that is not among `sends` did not happen.
+    has_recorder: AtomicBool,
     interrupted: Mutex<Option<ReplyHead>>,
-}
-
-/// Status and headers of a reply whose body did not arrive.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReplyHead {
-    /// The reply's status.
-    pub status: StatusCode,
-    /// The reply's headers.
-    pub headers: HeaderMap,
-}
-
-impl std::fmt::Debug for ReplyHead {
-    /// Names the headers without their values, which may be secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReplyHead")
-            .field("status", &self.status)
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .finish()
-    }
+    last_failure: Mutex<Option<Failure>>,
 }
 
 impl Call {
@@ -82,7 +68,10 @@ impl Call {
                 sends: AtomicU32::new(0),
                 open_sends: AtomicU32::new(0),
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
+                attempt_limit: AtomicU32::new(NO_LIMIT),
+                has_recorder: AtomicBool::new(false),
                 interrupted: Mutex::new(None),
+                last_failure: Mutex::new(None),
             }),
         }
     }
@@ -172,10 +161,25 @@ impl Call {
         self.shared.sends.load(Ordering::Acquire)
     }
 
+    /// How many attempts there may be; `None` where nobody set a limit.
+    #[must_use]
+    pub fn attempt_limit(&self) -> Option<u32> {
+        let limit = self.shared.attempt_limit.load(Ordering::Acquire);
+        (limit != NO_LIMIT).then_some(limit)
+    }
+
+    /// Lets there be at most `attempts`, the first one included, unless the limit is lower already:
+    /// it is only ever lowered. Zero counts as one. [`RetryLayer`](crate::RetryLayer) sets its own
+    /// limit here, and keeps to what it finds.
+    pub fn limit_attempts(&self, attempts: u32) {
+        let limit = &self.shared.attempt_limit;
+        limit.fetch_min(attempts.max(1), Ordering::AcqRel);
+    }
+
     /// The worst that is known of any attempt so far.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        if self.shared.open_sends.load(Ordering::Acquire) > 0 {
+        if self.has_open_send() {
             return Delivery::Unknown;
         }
         Delivery::from_rank(self.shared.worst_delivery.load(Ordering::Acquire))
@@ -184,17 +188,53 @@ impl Call {
     /// The head of the last attempt's reply, where that was given up before its body was complete.
     #[must_use]
     pub fn interrupted_reply(&self) -> Option<ReplyHead> {
-        let interrupted = &self.shared.interrupted;
-        interrupted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.shared.interrupted).clone()
+    }
+
+    /// How the last attempt failed that was followed by another one. A timeout that came after it
+    /// does not take its place: a reply, or a broken connection, says more.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<Failure> {
+        lock(&self.shared.last_failure).clone()
+    }
+
+    /// Keeps `failure` as [`last_failure`](Self::last_failure), for a layer of your own that repeats
+    /// requests.
+    pub fn record_failure(&self, failure: Failure) {
+        let mut last = lock(&self.shared.last_failure);
+        if last.is_none() || !failure.is_timeout() {
+            *last = Some(failure);
+        }
+    }
+
+    /// Says that a [`DeliveryLayer`](crate::DeliveryLayer) is around the transport, so that what it
+    /// does not count was not sent. For who builds a stack and knows; without it,
+    /// [`RetryLayer`](crate::RetryLayer) counts an attempt that failed before anything was counted
+    /// as one whose delivery is unknown.
+    pub fn announce_recorder(&self) {
+        self.shared.has_recorder.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_recorder(&self) -> bool {
+        self.shared.has_recorder.load(Ordering::Acquire)
+    }
+
+    /// Whether a send is under way, or was given up.
+    pub(crate) fn has_open_send(&self) -> bool {
+        self.shared.open_sends.load(Ordering::Acquire) > 0
     }
 
     /// Records one send that is over, for a service that has no
     /// [`DeliveryLayer`](crate::DeliveryLayer) around its transport.
     pub fn record_send(&self, delivery: Delivery) {
         self.begin_send();
+        self.end_send(delivery);
+    }
+
+    /// Records one send that is over, and leaves what else is known of it alone.
+    pub(crate) fn count_send(&self, delivery: Delivery) {
+        self.shared.sends.fetch_add(1, Ordering::AcqRel);
+        self.shared.open_sends.fetch_add(1, Ordering::AcqRel);
         self.end_send(delivery);
     }
 
@@ -212,9 +252,13 @@ impl Call {
     }
 
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {
-        let interrupted = &self.shared.interrupted;
-        *interrupted.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        *lock(&self.shared.interrupted) = head;
     }
+}
+
+/// What is kept is replaced as a whole, so a panic elsewhere can't have left it half-done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Call {

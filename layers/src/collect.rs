@@ -202,10 +202,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let (Some(head), Some(call)) = (this.head.take(), this.call) {
-                call.set_interrupted_reply(Some(ReplyHead {
-                    status: head.status,
-                    headers: head.headers,
-                }));
+                call.set_interrupted_reply(Some(ReplyHead::new(head.status, head.headers)));
             }
         }
     }

@@ -7,12 +7,13 @@
 //! - [`&'static Operation`](Operation): which operation the request performs, whether repeating it
 //!   is safe, which scope it needs. Optional; put there by the API client that built the request.
 //! - [`Call`]: what all attempts of one call share: the absolute deadline, how often something was
-//!   sent, and whether the server may have acted. The outermost layer of this crate inserts it
+//!   sent and may be, whether the server may have acted, and how the last attempt failed. The outermost layer of this crate inserts it
 //!   where the client did not.
 //!
 //! | layer | what it does | default |
 //! |---|---|---|
 //! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
+//! | [`RetryLayer`] | sends a request again where that is safe and may help | 3 attempts, see [`RetryPolicy`] |
 //! | [`RateLimitLayer`] | keeps requests within a rate that clones share, in order, and pauses where the server asks for it | none: the limiter is an argument |
 //! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
 //! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
@@ -28,7 +29,7 @@
 //! use http_body_util::Full;
 //! use idpflare_layers::{
 //!     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer,
-//!     DeliveryLayer, Origin,
+//!     DeliveryLayer, Origin, RetryLayer,
 //! };
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
@@ -42,6 +43,7 @@
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(DeadlineLayer::new(Duration::from_secs(30)))
+//!     .layer(RetryLayer::default())
 //!     .layer(AttemptTimeoutLayer::new(Duration::from_secs(10)))
 //!     .layer(ApiKeyLayer::new(ApiKey::new("idk_example")?, origin))
 //!     .layer(CollectLayer::new(1024 * 1024))
@@ -63,13 +65,16 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api_key;
+mod attempt_outcome;
 mod attempt_timeout;
 mod auth;
+mod backoff;
 mod call;
 mod collect;
 mod deadline;
 mod delivery;
 mod error;
+mod failure;
 mod gcra;
 mod limiter;
 mod operation;
@@ -79,27 +84,43 @@ mod rate;
 mod rate_limit;
 mod rate_limit_headers;
 mod rate_limited;
+mod retry;
 mod retry_after;
+mod retry_budget;
+mod retry_class;
+mod retry_decision;
+mod retry_override;
+mod retry_policy;
+mod retry_progress;
 mod status;
 mod timeout;
 mod transport_error;
 mod turnstile;
 
 pub use api_key::{ApiKey, InvalidApiKey, KeyHandle};
+pub use attempt_outcome::AttemptOutcome;
 pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
-pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, OriginMismatch};
-pub use call::{Call, ReplyHead};
+pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, NewerCredential, OriginMismatch};
+pub use backoff::{Backoff, InvalidBackoff};
+pub use call::Call;
 pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use deadline::{Deadline, DeadlineFuture, DeadlineLayer};
 pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
 pub use error::{BoxError, find_source};
+pub use failure::{Failure, ReplyHead};
 pub use limiter::{RateLimiter, RateLimiterBuilder};
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
 pub use rate::{InvalidRate, Rate};
 pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use rate_limited::RateLimited;
+pub use retry::{Retry, RetryFuture, RetryLayer};
 pub use retry_after::retry_after;
+pub use retry_budget::RetryBudget;
+pub use retry_class::RetryClass;
+pub use retry_decision::{RetryDecision, RetryStop};
+pub use retry_override::RetryOverride;
+pub use retry_policy::RetryPolicy;
 pub use status::is_transient;
 pub use timeout::{Timeout, TimeoutScope};
 pub use transport_error::{TransportError, TransportPhase};

@@ -1,12 +1,18 @@
 //! What the services below a client fail with, as an [`Error`].
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use idpflare_layers::{
-    BoxError, Call, CollectError, Operation, OriginMismatch, RateLimited, Timeout, TransportError,
-    TransportPhase, find_source,
+    BoxError, Call, CollectError, Failure, Operation, OriginMismatch, RateLimited, Timeout,
+    TransportError, TransportPhase, find_source,
 };
 
+use super::message::status_line;
 use super::{Error, ErrorKind};
+use crate::one_line::one_line;
 
 impl Error {
     /// The error of a call whose service failed with `error`. The typed errors of the layers are
@@ -34,8 +40,8 @@ impl Error {
         };
         let this = this.after(operation, call);
         match cause(error) {
-            Some(cause) => this.with_source(cause),
-            None => this,
+            Some(cause) if this.0.source.is_none() => this.with_source(cause),
+            _ => this,
         }
     }
 
@@ -50,9 +56,20 @@ impl Error {
     fn timed_out(timeout: &Timeout, call: &Call) -> Self {
         let mut this = Self::new(ErrorKind::Timeout, timeout.to_string());
         this.0.timeout = Some(timeout.clone());
-        match call.interrupted_reply() {
-            Some(head) => this.with_head(head.status, head.headers),
-            None => this,
+        if let Some(head) = call.interrupted_reply() {
+            return this.with_head(head.status, head.headers);
+        }
+        // A limit of time says little of what was wrong, so what an earlier attempt met is told.
+        match call.last_failure() {
+            Some(Failure::Reply(head)) => {
+                this.0.earlier = Some(status_line(head.status));
+                this.with_head(head.status, head.headers)
+            }
+            Some(Failure::Error(error)) => {
+                this.0.earlier = Some(one_line(&error.to_string()));
+                this.with_source(Earlier(error))
+            }
+            _ => this,
         }
     }
 
@@ -70,6 +87,22 @@ impl Error {
         *reply.status_mut() = status;
         *reply.headers_mut() = headers;
         self.with_reply(reply)
+    }
+}
+
+/// What an earlier attempt failed with, as a source.
+#[derive(Debug)]
+struct Earlier(Arc<dyn StdError + Send + Sync>);
+
+impl fmt::Display for Earlier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an earlier attempt failed: {}", self.0)
+    }
+}
+
+impl StdError for Earlier {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }
 

@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{
     ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    KeyHandle, Origin, RateLimitLayer, RateLimiter,
+    KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
 };
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
@@ -19,6 +19,7 @@ use super::{BoxService, Stack};
 /// What the layers of the standard stack are made of.
 pub(crate) struct Settings {
     pub(crate) deadline: Duration,
+    pub(crate) retry: RetryPolicy,
     pub(crate) rate_limiter: RateLimiter,
     pub(crate) attempt_timeout: Duration,
     pub(crate) key: KeyHandle,
@@ -41,6 +42,7 @@ impl Settings {
         BoxService::new(
             ServiceBuilder::new()
                 .layer(self.deadline())
+                .layer(self.retry())
                 .layer(self.rate_limit())
                 .layer(self.attempt_timeout())
                 .layer(self.auth())
@@ -54,6 +56,7 @@ impl Settings {
     pub(crate) fn stack(&self) -> Stack {
         Stack { slots: Vec::new() }
             .with(Stack::DEADLINE, self.deadline())
+            .with(Stack::RETRY, self.retry())
             .with(Stack::RATE_LIMIT, self.rate_limit())
             .with(Stack::ATTEMPT_TIMEOUT, self.attempt_timeout())
             .with(Stack::AUTH, self.auth())
@@ -62,6 +65,10 @@ impl Settings {
 
     fn deadline(&self) -> DeadlineLayer {
         DeadlineLayer::new(self.deadline)
+    }
+
+    fn retry(&self) -> RetryLayer {
+        RetryLayer::new(self.retry.clone())
     }
 
     fn rate_limit(&self) -> RateLimitLayer {

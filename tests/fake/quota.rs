@@ -8,11 +8,11 @@ use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::{Client, GetUserStats, Scope, Stack};
 use tokio::time::advance;
 
-/// A client that does not heed what the server says of its quota.
+/// A client that does not heed what the server says of its quota, and gives up at once.
 fn heedless(fake: &FakeIdpflare, key: String) -> Client {
     Client::builder("https://idp.example.com")
         .api_key(key)
-        .stack(|stack| stack.remove(Stack::RATE_LIMIT))
+        .stack(|stack| stack.remove(Stack::RATE_LIMIT)?.remove(Stack::RETRY))
         .build_with(fake.service())
         .unwrap()
 }

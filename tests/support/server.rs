@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use idpflare_management::layers::RetryPolicy;
 use idpflare_management::{Client, ClientBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,8 +53,11 @@ impl Scripted {
         .await
     }
 
+    /// A client of it that does not try again.
     pub(crate) fn client(&self) -> ClientBuilder {
-        Client::builder(format!("http://{}", self.address)).api_key("idk_test")
+        Client::builder(format!("http://{}", self.address))
+            .api_key("idk_test")
+            .retry(RetryPolicy::new().attempts(1))
     }
 
     pub(crate) fn connections(&self) -> usize {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Uri;
 use idpflare_layers::{
     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    Origin, Rate, RateLimitLayer, RateLimiter,
+    Origin, Rate, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -186,6 +186,19 @@ each_layer! {
         cancellation_leaves_nothing_behind,
         errors_of_the_service_below_keep_their_type,
     ];
+    // What fails is tried again, so it is not at once that the error is there.
+    retry: RetryLayer::default(), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+    ];
+    retry_never: RetryLayer::new(RetryPolicy::new().attempts(0)), [
+        readiness_is_that_of_the_service_that_is_called,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
     rate_limit: RateLimitLayer::new(rate_limiter()), [
         passes_on_that_it_is_not_ready,
         a_clone_must_be_ready_itself,
@@ -234,6 +247,7 @@ each_layer! {
     ];
     all: (
         DeadlineLayer::new(secs(30)),
+        RetryLayer::new(RetryPolicy::new().attempts(1)),
         RateLimitLayer::new(rate_limiter()),
         AttemptTimeoutLayer::new(secs(10)),
         api_key(),

@@ -2,9 +2,14 @@
 
 mod attempt_timeout;
 mod auth;
+mod backoff;
+mod budget;
 mod collect;
 mod contract;
 mod deadline;
 mod delivery;
 mod rate_limit;
+mod retry;
+mod retry_call;
+mod retry_table;
 mod support;

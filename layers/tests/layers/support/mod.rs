@@ -1,5 +1,7 @@
 //! Requests, bodies and services that the tests share.
 
+pub(crate) mod scripted;
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
@@ -33,6 +35,12 @@ pub(crate) fn request() -> (http::Request<()>, Call) {
     let mut request = http::Request::new(());
     let call = Call::of_or_insert(&mut request);
     (request, call)
+}
+
+pub(crate) fn reply(status: u16) -> http::Response<()> {
+    let mut reply = http::Response::new(());
+    *reply.status_mut() = http::StatusCode::from_u16(status).expect("a status");
+    reply
 }
 
 /// Polls once, with a waker that does nothing.
@@ -219,6 +227,7 @@ impl Clone for Strict {
 }
 
 /// Something that holds a token.
+#[derive(Clone)]
 pub(crate) struct Held<T> {
     held: T,
     _token: Arc<()>,

@@ -1,0 +1,63 @@
+use crate::Safety;
+
+/// How one request differs from the [`RetryPolicy`](crate::RetryPolicy): put it into the request's
+/// extensions.
+///
+/// ```
+/// use idpflare_layers::{RetryOverride, Safety};
+///
+/// let mut request = http::Request::post("https://api.example.com/orders").body(())?;
+/// // The order carries a number that the server knows again.
+/// request.extensions_mut().insert(RetryOverride::new().safety(Safety::Idempotent).attempts(5));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryOverride {
+    attempts: Option<u32>,
+    safety: Option<Safety>,
+}
+
+impl RetryOverride {
+    /// No difference.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The request is sent once, whatever comes of it.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::new().attempts(1)
+    }
+
+    /// At most so many attempts, the first one included, be that more or fewer than those of the
+    /// policy. Zero counts as one.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = Some(attempts);
+        self
+    }
+
+    /// What a repeat of this request does, whatever its operation or method says:
+    /// [`Once`](Safety::Once) to opt out of repeats that may act twice,
+    /// [`Idempotent`](Safety::Idempotent) to opt in.
+    #[must_use]
+    pub fn safety(mut self, safety: Safety) -> Self {
+        self.safety = Some(safety);
+        self
+    }
+
+    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
+        let found = request.extensions().get::<Self>();
+        found.copied().unwrap_or_default()
+    }
+
+    pub(crate) fn attempts_or(self, attempts: u32) -> u32 {
+        self.attempts.unwrap_or(attempts).max(1)
+    }
+
+    pub(crate) fn safety_or_else(self, safety: impl FnOnce() -> Safety) -> Safety {
+        self.safety.unwrap_or_else(safety)
+    }
+}

@@ -1,0 +1,175 @@
+use http::Method;
+
+use crate::{
+    AttemptOutcome, Call, Delivery, Operation, RetryBudget, RetryClass, RetryOverride, Safety,
+    Timeout, TransportError, find_source,
+};
+
+/// How far the retries of one call have come.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    operation: Option<&'static Operation>,
+    safety: Safety,
+    /// Attempts begun here.
+    own: u32,
+    /// What the call had counted when the attempt began that is under way.
+    counted_before: u32,
+    /// Whether that attempt was handed to the service below.
+    handed_on: bool,
+    /// Whether something else counts what is sent from here.
+    is_counted: bool,
+    tried_newer_credential: bool,
+    tried_other_connection: bool,
+    cost: u32,
+}
+
+impl Progress {
+    pub(crate) fn new<B>(request: &http::Request<B>, call: &Call) -> Self {
+        let operation = Operation::of(request);
+        let by_method = || safety_of_method(request.method());
+        Self {
+            operation,
+            safety: RetryOverride::of(request)
+                .safety_or_else(|| operation.map_or_else(by_method, |known| known.safety)),
+            own: 0,
+            counted_before: 0,
+            handed_on: false,
+            is_counted: call.has_recorder() || call.has_open_send(),
+            tried_newer_credential: false,
+            tried_other_connection: false,
+            cost: RetryBudget::SUCCESS,
+        }
+    }
+
+    pub(crate) fn operation(&self) -> Option<&'static Operation> {
+        self.operation
+    }
+
+    pub(crate) fn safety(&self) -> Safety {
+        self.safety
+    }
+
+    /// How many attempts there have been, be they made here or elsewhere.
+    pub(crate) fn attempts(&self, call: &Call) -> u32 {
+        self.own.max(call.attempts())
+    }
+
+    /// An attempt begins, with the wait for readiness.
+    pub(crate) fn begins(&mut self) {
+        self.own = self.own.saturating_add(1);
+        self.handed_on = false;
+    }
+
+    /// The service below is about to be called.
+    pub(crate) fn hands_on(&mut self, call: &Call) {
+        self.handed_on = true;
+        if self.own > 1 {
+            call.set_interrupted_reply(None);
+        }
+        self.counted_before = call.attempts();
+    }
+
+    /// Sees to it that the attempt, which is over, is in the call's account. Where no
+    /// [`DeliveryLayer`](crate::DeliveryLayer) counts, somebody has to, and too many is the safe
+    /// mistake.
+    pub(crate) fn ends(&mut self, call: &Call, outcome: &AttemptOutcome<'_>) {
+        if !self.handed_on || self.is_counted {
+            return;
+        }
+        if call.attempts() != self.counted_before {
+            self.is_counted = true;
+            return;
+        }
+        let delivery = outcome.delivery();
+        // What a layer refused never came to a transport; what a transport could not send did.
+        let refused = delivery == Delivery::NotSent
+            && outcome.error().is_some_and(|error| {
+                find_source::<TransportError>(error).is_none()
+                    && find_source::<Timeout>(error).is_none()
+            });
+        if !refused {
+            call.count_send(delivery);
+        }
+    }
+
+    /// The class of the outcome of the attempt that is over.
+    pub(crate) fn class_of(&self, outcome: &AttemptOutcome<'_>) -> RetryClass {
+        match RetryClass::of(outcome) {
+            // A service that was not even ready has had nothing of the request.
+            RetryClass::Transient if !self.handed_on => RetryClass::NotSent,
+            class => class,
+        }
+    }
+
+    /// Whether `class` is one that is tried once only, and has been.
+    pub(crate) fn has_tried(&self, class: RetryClass) -> bool {
+        match class {
+            RetryClass::NewerCredential => self.tried_newer_credential,
+            RetryClass::Misdirected => self.tried_other_connection,
+            _ => false,
+        }
+    }
+
+    /// There will be another attempt, which took `cost` from the budget.
+    pub(crate) fn goes_on(&mut self, class: RetryClass, cost: Option<u32>) {
+        match class {
+            RetryClass::NewerCredential => self.tried_newer_credential = true,
+            RetryClass::Misdirected => self.tried_other_connection = true,
+            _ => {}
+        }
+        self.cost = cost.unwrap_or(self.cost);
+    }
+
+    /// What a success gives to the budget.
+    pub(crate) fn take_cost(&mut self) -> u32 {
+        std::mem::take(&mut self.cost)
+    }
+}
+
+/// What RFC 9110, section 9.2, says of the method; of an unknown one nothing is known.
+fn safety_of_method(method: &Method) -> Safety {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE => Safety::ReadOnly,
+        Method::PUT | Method::DELETE => Safety::Idempotent,
+        _ => Safety::Once,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_decides_where_nothing_else_does() {
+        for (method, safety) in [
+            ("GET", Safety::ReadOnly),
+            ("HEAD", Safety::ReadOnly),
+            ("OPTIONS", Safety::ReadOnly),
+            ("TRACE", Safety::ReadOnly),
+            ("PUT", Safety::Idempotent),
+            ("DELETE", Safety::Idempotent),
+            ("POST", Safety::Once),
+            ("PATCH", Safety::Once),
+            ("CONNECT", Safety::Once),
+            ("get", Safety::Once),
+            ("PURGE", Safety::Once),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            assert_eq!(safety_of_method(&method), safety, "{method}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_override_beats_the_operation_which_beats_the_method() {
+        const BLOCK: &Operation =
+            &Operation::new("block", Method::POST, "/block", Safety::Idempotent);
+        let mut request = http::Request::post("/block").body(()).expect("a request");
+        let call = Call::new();
+        assert_eq!(Progress::new(&request, &call).safety(), Safety::Once);
+        request.extensions_mut().insert(BLOCK);
+        assert_eq!(Progress::new(&request, &call).safety(), Safety::Idempotent);
+        let own = RetryOverride::new().safety(Safety::ReadOnly);
+        request.extensions_mut().insert(own);
+        assert_eq!(Progress::new(&request, &call).safety(), Safety::ReadOnly);
+    }
+}
