@@ -39,10 +39,12 @@
 //!
 //! | layer | what it does | why it is there |
 //! |---|---|---|
+//! | [`CallSpanLayer`](layers::CallSpanLayer) | a span for a call | covers waiting, retries and backoff |
 //! | [`DeadlineLayer`](layers::DeadlineLayer) | 30 s for a call | bounds everything below |
 //! | [`RetryLayer`](layers::RetryLayer) | up to 3 attempts | each pays for all below; what is not safe to repeat is not |
 //! | [`RateLimitLayer`](layers::RateLimitLayer) | waits for its turn | shared by all clones; without a rate of yours it heeds the server's `Retry-After` and quota headers |
 //! | [`AttemptTimeoutLayer`](layers::AttemptTimeoutLayer) | 10 s for an attempt | waiting for one's turn does not count |
+//! | [`AttemptSpanLayer`](layers::AttemptSpanLayer) | a span for an attempt, as OpenTelemetry's conventions have it | outside of the next one, so it never sees the key |
 //! | [`ApiKeyLayer`](layers::ApiKeyLayer) | adds the key, for one origin | read anew for each attempt; nothing further out sees it |
 //! | [`CollectLayer`](layers::CollectLayer) | reads the body, up to 16 MiB | both limits of time cover the body |
 //!
@@ -51,7 +53,8 @@
 //!
 //! # Features
 //!
-//! `hyper` (default) is the [`Transport`]; `testing` is the fake. Without default features the
+//! `hyper` (default) is the [`Transport`]; `testing` is the fake; `metrics` and `opentelemetry` are
+//! recorders for [`MetricsLayer`](layers::MetricsLayer). Without default features the
 //! crate does no I/O of its own.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -55,6 +55,8 @@ struct Slot {
 }
 
 impl Stack {
+    /// The slot of [`CallSpanLayer`](idpflare_layers::CallSpanLayer).
+    pub const CALL_SPAN: &'static str = "call span";
     /// The slot of [`DeadlineLayer`](idpflare_layers::DeadlineLayer).
     pub const DEADLINE: &'static str = "deadline";
     /// The slot of [`RetryLayer`](idpflare_layers::RetryLayer).
@@ -63,6 +65,8 @@ impl Stack {
     pub const RATE_LIMIT: &'static str = "rate limit";
     /// The slot of [`AttemptTimeoutLayer`](idpflare_layers::AttemptTimeoutLayer).
     pub const ATTEMPT_TIMEOUT: &'static str = "attempt timeout";
+    /// The slot of [`AttemptSpanLayer`](idpflare_layers::AttemptSpanLayer).
+    pub const ATTEMPT_SPAN: &'static str = "attempt span";
     /// The slot of [`ApiKeyLayer`](idpflare_layers::ApiKeyLayer).
     pub const AUTH: &'static str = "auth";
     /// The slot of [`CollectLayer`](idpflare_layers::CollectLayer).

@@ -23,11 +23,13 @@ const NEW_KEY: &str = "idk_new_secret";
 const DEADLINE: Duration = Duration::from_secs(30);
 const ATTEMPT_LIMIT: u32 = 3;
 
-const SLOTS: [&str; 6] = [
+const SLOTS: [&str; 8] = [
+    Stack::CALL_SPAN,
     Stack::DEADLINE,
     Stack::RETRY,
     Stack::RATE_LIMIT,
     Stack::ATTEMPT_TIMEOUT,
+    Stack::ATTEMPT_SPAN,
     Stack::AUTH,
     Stack::COLLECT,
 ];
@@ -248,7 +250,7 @@ fn for_each_order(items: &mut Vec<&'static str>, visit: &mut impl FnMut(&[&'stat
         for index in 0..count {
             permute(count - 1, items, visit);
             if index + 1 < count {
-                let other = if count % 2 == 0 { index } else { 0 };
+                let other = if count.is_multiple_of(2) { index } else { 0 };
                 items.swap(other, count - 1);
             }
         }

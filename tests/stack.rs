@@ -99,7 +99,7 @@ async fn slots_are_inserted_moved_replaced_and_removed() {
         .expect("a client");
     assert_eq!(
         *printed.lock().expect("not poisoned"),
-        "Note > deadline > retry > Note 2 > rate limit > collect > attempt timeout > before auth > auth > after auth"
+        "Note > call span > deadline > retry > Note 2 > rate limit > collect > attempt timeout > attempt span > before auth > auth > after auth"
     );
     client.send(GetUserStats::new()).await.expect("stats");
     let passed = passed.lock().expect("not poisoned").clone();
@@ -116,15 +116,15 @@ fn a_slot_that_is_not_there_is_told_with_those_that_are() {
     let changes: [(Change, &str); 3] = [
         (
             |stack| stack.remove("redirects"),
-            "the stack has no slot \"redirects\": deadline > ",
+            "the stack has no slot \"redirects\": call span > ",
         ),
         (
             |stack| stack.move_before(Stack::AUTH, ""),
-            "the stack has no slot \"\": deadline > ",
+            "the stack has no slot \"\": call span > ",
         ),
         (
             same,
-            "the stack already has a slot called \"collect\": deadline > ",
+            "the stack already has a slot called \"collect\": call span > ",
         ),
     ];
     for (change, text) in changes {

@@ -135,6 +135,7 @@ where
         if !is_over(this.sleep, cx) {
             return Poll::Pending;
         }
+        this.call.record_timeout();
         let timeout = if *this.ends_with_call {
             this.call.expired()
         } else {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::observed::Observed;
 use crate::{Delivery, Failure, ReplyHead, Timeout, TimeoutScope};
 
 /// The absence of a deadline, as nanoseconds since the start: 584 years.
@@ -54,6 +55,7 @@ struct Shared {
     has_recorder: AtomicBool,
     interrupted: Mutex<Option<ReplyHead>>,
     last_failure: Mutex<Option<Failure>>,
+    observed: Observed,
 }
 
 impl Call {
@@ -72,6 +74,7 @@ impl Call {
                 has_recorder: AtomicBool::new(false),
                 interrupted: Mutex::new(None),
                 last_failure: Mutex::new(None),
+                observed: Observed::new(),
             }),
         }
     }
@@ -236,6 +239,10 @@ impl Call {
         self.shared.sends.fetch_add(1, Ordering::AcqRel);
         self.shared.open_sends.fetch_add(1, Ordering::AcqRel);
         self.end_send(delivery);
+    }
+
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.shared.observed
     }
 
     pub(crate) fn begin_send(&self) {

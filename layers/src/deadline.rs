@@ -179,6 +179,7 @@ where
             this.state.set(State::Calling { future });
         }
         if is_over(this.sleep, cx) {
+            this.call.record_timeout();
             return Poll::Ready(Err(Box::new(this.call.expired())));
         }
         Poll::Pending

@@ -12,10 +12,13 @@
 //!
 //! | layer | what it does | default |
 //! |---|---|---|
+//! | [`CallSpanLayer`] | a span around the whole call, named after the operation | – |
+//! | [`MetricsLayer`] | counts and times calls or attempts, for a [`Recorder`] of your choice | none: the recorder is an argument |
 //! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
 //! | [`RetryLayer`] | sends a request again where that is safe and may help | 3 attempts, see [`RetryPolicy`] |
 //! | [`RateLimitLayer`] | keeps requests within a rate that clones share, in order, and pauses where the server asks for it | none: the limiter is an argument |
 //! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
+//! | [`AttemptSpanLayer`] | a span around each attempt, as OpenTelemetry's conventions have it | values of queries are redacted |
 //! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
 //! | [`CollectLayer`] | reads the reply's body into memory, up to a limit | none: the limit is an argument |
 //! | [`DeliveryLayer`] | records every send, and what is known of it, in the [`Call`] | – |
@@ -66,24 +69,31 @@
 
 mod api_key;
 mod attempt_outcome;
+mod attempt_span;
 mod attempt_timeout;
 mod auth;
 mod backoff;
 mod call;
+mod call_span;
 mod collect;
+mod conventions;
 mod deadline;
 mod delivery;
 mod error;
 mod failure;
 mod gcra;
 mod limiter;
+mod metrics;
+mod observed;
 mod operation;
 mod origin;
+mod outcome;
 mod permit_wait;
 mod rate;
 mod rate_limit;
 mod rate_limit_headers;
 mod rate_limited;
+mod redact;
 mod retry;
 mod retry_after;
 mod retry_budget;
@@ -92,17 +102,32 @@ mod retry_decision;
 mod retry_override;
 mod retry_policy;
 mod retry_progress;
+mod span_future;
 mod status;
 mod timeout;
+#[cfg(feature = "opentelemetry")]
+mod trace_context;
 mod transport_error;
 mod turnstile;
 
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use self::metrics::FacadeRecorder;
+#[cfg(feature = "opentelemetry")]
+#[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
+pub use self::metrics::OpenTelemetryRecorder;
+pub use self::metrics::{
+    AttemptFinished, CallFinished, DURATION_BUCKETS, Metrics, MetricsFuture, MetricsLayer,
+    Recorder, Subject,
+};
 pub use api_key::{ApiKey, InvalidApiKey, KeyHandle};
 pub use attempt_outcome::AttemptOutcome;
+pub use attempt_span::{AttemptSpan, AttemptSpanLayer};
 pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
 pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, NewerCredential, OriginMismatch};
 pub use backoff::{Backoff, InvalidBackoff};
 pub use call::Call;
+pub use call_span::{CallSpan, CallSpanLayer};
 pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use deadline::{Deadline, DeadlineFuture, DeadlineLayer};
 pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
@@ -111,6 +136,7 @@ pub use failure::{Failure, ReplyHead};
 pub use limiter::{RateLimiter, RateLimiterBuilder};
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
+pub use outcome::{ErrorType, Outcome};
 pub use rate::{InvalidRate, Rate};
 pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use rate_limited::RateLimited;
@@ -121,6 +147,7 @@ pub use retry_class::RetryClass;
 pub use retry_decision::{RetryDecision, RetryStop};
 pub use retry_override::RetryOverride;
 pub use retry_policy::RetryPolicy;
+pub use span_future::SpanFuture;
 pub use status::is_transient;
 pub use timeout::{Timeout, TimeoutScope};
 pub use transport_error::{TransportError, TransportPhase};

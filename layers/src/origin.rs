@@ -61,7 +61,8 @@ impl fmt::Display for Origin {
     }
 }
 
-fn parts(uri: &Uri) -> Option<(&Scheme, &str, u16)> {
+/// Scheme, host and effective port.
+pub(crate) fn parts(uri: &Uri) -> Option<(&Scheme, &str, u16)> {
     let scheme = uri.scheme()?;
     let default = default_port(scheme)?;
     let authority = uri.authority()?;

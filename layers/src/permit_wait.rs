@@ -52,7 +52,10 @@ impl Future for PermitWait {
                 return Poll::Ready(Err(this.call.expired().into()));
             }
             let (at_least, look_again) = match this.place.poll_enter(cx) {
-                Answer::Entered(entered) => return Poll::Ready(Ok(entered)),
+                Answer::Entered(entered) => {
+                    this.call.record_permit_wait(this.started.elapsed());
+                    return Poll::Ready(Ok(entered));
+                }
                 Answer::Wait {
                     at_least,
                     look_again,

@@ -2,6 +2,7 @@ use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -111,10 +112,13 @@ where
         let limiter = self.limiter.clone();
         // Most find a permit at once. They need no clone of the service, no timer and no waker.
         let state = match limiter.try_enter() {
-            Some(entered) => State::Calling {
-                future: self.inner.call(request),
-                entered: Some(entered),
-            },
+            Some(entered) => {
+                call.record_permit_wait(Duration::ZERO);
+                State::Calling {
+                    future: self.inner.call(request),
+                    entered: Some(entered),
+                }
+            }
             None => {
                 let clone = self.inner.clone();
                 State::Waiting {

@@ -8,8 +8,9 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{
-    ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, CallSpanLayer, CollectLayer,
+    DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer,
+    RetryPolicy,
 };
 use tower::{Service, ServiceBuilder};
 use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
@@ -41,10 +42,12 @@ impl Settings {
     {
         BoxService::new(
             ServiceBuilder::new()
+                .layer(CallSpanLayer::new())
                 .layer(self.deadline())
                 .layer(self.retry())
                 .layer(self.rate_limit())
                 .layer(self.attempt_timeout())
+                .layer(AttemptSpanLayer::new())
                 .layer(self.auth())
                 .layer(self.collect())
                 .layer(self.below())
@@ -55,10 +58,12 @@ impl Settings {
     /// The same as data, to be changed.
     pub(crate) fn stack(&self) -> Stack {
         Stack { slots: Vec::new() }
+            .with(Stack::CALL_SPAN, CallSpanLayer::new())
             .with(Stack::DEADLINE, self.deadline())
             .with(Stack::RETRY, self.retry())
             .with(Stack::RATE_LIMIT, self.rate_limit())
             .with(Stack::ATTEMPT_TIMEOUT, self.attempt_timeout())
+            .with(Stack::ATTEMPT_SPAN, AttemptSpanLayer::new())
             .with(Stack::AUTH, self.auth())
             .with(Stack::COLLECT, self.collect())
     }

@@ -3,13 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use idpflare_layers::{
-    ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, CollectLayer, DeadlineLayer, DeliveryLayer,
-    Origin, Rate, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
+    ApiKey, ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, CallSpanLayer,
+    CollectLayer, DeadlineLayer, DeliveryLayer, MetricsLayer, Origin, Rate, RateLimitLayer,
+    RateLimiter, Recorder, RetryLayer, RetryPolicy,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -152,6 +153,42 @@ fn paused() -> RateLimiter {
     limiter
 }
 
+/// It records nothing.
+#[derive(Clone, Copy)]
+struct Nothing;
+
+impl Recorder for Nothing {}
+
+/// A layer that makes spans, with somebody who listens to them.
+#[derive(Clone)]
+struct Heard<L>(L);
+
+impl<S, L: Layer<S>> Layer<S> for Heard<L> {
+    type Service = HeardService<L::Service>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HeardService(self.0.layer(inner))
+    }
+}
+
+#[derive(Clone)]
+struct HeardService<S>(S);
+
+impl<R, S: Service<R>> Service<R> for HeardService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+        self.0.call(request)
+    }
+}
+
 macro_rules! each_layer {
     ($($name:ident: $layer:expr, [$($promise:ident),+ $(,)?];)+) => {$(
         mod $name {
@@ -245,11 +282,63 @@ each_layer! {
         cancellation_leaves_nothing_behind,
         errors_of_the_service_below_keep_their_type,
     ];
+    call_span: CallSpanLayer::new(), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    call_span_heard: Heard(CallSpanLayer::new()), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    attempt_span: AttemptSpanLayer::new(), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    attempt_span_heard: Heard(AttemptSpanLayer::new()), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    metrics_per_call: MetricsLayer::per_call(Nothing), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    metrics_per_attempt: MetricsLayer::per_attempt(Nothing), [
+        passes_on_that_it_is_not_ready,
+        a_clone_must_be_ready_itself,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
     all: (
+        CallSpanLayer::new(),
+        MetricsLayer::per_call(Nothing),
         DeadlineLayer::new(secs(30)),
         RetryLayer::new(RetryPolicy::new().attempts(1)),
         RateLimitLayer::new(rate_limiter()),
+        MetricsLayer::per_attempt(Nothing),
         AttemptTimeoutLayer::new(secs(10)),
+        AttemptSpanLayer::new(),
         api_key(),
         CollectLayer::new(1024),
         DeliveryLayer::new(),

@@ -8,8 +8,12 @@ mod collect;
 mod contract;
 mod deadline;
 mod delivery;
+mod metrics;
+#[cfg(feature = "opentelemetry")]
+mod open_telemetry;
 mod rate_limit;
 mod retry;
 mod retry_call;
 mod retry_table;
+mod spans;
 mod support;

@@ -1,5 +1,6 @@
 //! Requests, bodies and services that the tests share.
 
+pub(crate) mod capture;
 pub(crate) mod scripted;
 
 use std::collections::VecDeque;

@@ -1,0 +1,93 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tracing::Span;
+
+use crate::conventions::protocol_version;
+use crate::observed::Watch;
+use crate::{BoxError, Outcome};
+
+/// The name that the spans of this crate are filtered by.
+pub(crate) const TARGET: &str = "idpflare_layers";
+
+pin_project! {
+    /// The future of [`CallSpan`](crate::CallSpan) and [`AttemptSpan`](crate::AttemptSpan): what
+    /// runs in a span, which ends when that is done or dropped.
+    #[derive(Debug)]
+    pub struct SpanFuture<F> {
+        // Gone once it is done, so that it is dropped inside its span, too.
+        #[pin]
+        future: Option<F>,
+        span: Span,
+        // None where nobody listens.
+        watch: Option<Watch>,
+    }
+
+    impl<F> PinnedDrop for SpanFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(watch) = this.watch.take() {
+                record(this.span, &watch, &watch.dropped());
+                let _entered = this.span.enter();
+                this.future.set(None);
+            }
+        }
+    }
+}
+
+impl<F> SpanFuture<F> {
+    /// Makes the future inside `span`. There is a `watch` only where somebody listens.
+    pub(crate) fn new(span: Span, watch: Option<Watch>, future: impl FnOnce() -> F) -> Self {
+        let future = Some(span.in_scope(future));
+        Self {
+            future,
+            span,
+            watch,
+        }
+    }
+}
+
+impl<F, B, E> Future for SpanFuture<F>
+where
+    F: Future<Output = Result<http::Response<B>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<http::Response<B>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let result = {
+            let _entered = this.span.enter();
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            let result = ready!(future.poll(cx)).map_err(Into::into);
+            this.future.set(None);
+            result
+        };
+        if let Some(watch) = this.watch.take() {
+            if let Ok(reply) = &result
+                && let Some(version) = protocol_version(reply.version())
+            {
+                this.span.record("network.protocol.version", version);
+            }
+            record(this.span, &watch, &Outcome::of(&result));
+        }
+        // The span ends here, not when the caller has let go of this future.
+        *this.span = Span::none();
+        Poll::Ready(result)
+    }
+}
+
+/// Records how it ended. A field that the span does not have is left out of it.
+fn record(span: &Span, watch: &Watch, outcome: &Outcome) {
+    span.record("call.attempts", i64::from(watch.call.attempts()));
+    if let Some(status) = outcome.status() {
+        span.record("http.response.status_code", i64::from(status.as_u16()));
+    }
+    if let Some(error) = outcome.error_type() {
+        span.record("error.type", error);
+        span.record("otel.status_code", "ERROR");
+    }
+}

@@ -1,0 +1,165 @@
+//! What arrives at an exporter of OpenTelemetry.
+
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, Method};
+use idpflare_layers::{
+    AttemptSpanLayer, BoxError, CallSpanLayer, DURATION_BUCKETS, MetricsLayer,
+    OpenTelemetryRecorder, Operation, Safety,
+};
+use opentelemetry::global;
+use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
+use opentelemetry_sdk::metrics::data::{
+    AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics,
+};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tracing_subscriber::layer::SubscriberExt;
+
+const GET_USER: &Operation =
+    &Operation::new("getUser", Method::GET, "/users/{user_id}", Safety::ReadOnly);
+
+fn get_user() -> http::Request<()> {
+    http::Request::get("https://api.example.com/users/7?search=alice")
+        .extension(GET_USER)
+        .body(())
+        .expect("a request")
+}
+
+/// Sends one request through both spans, and returns the headers that arrived.
+async fn send(status: u16) -> HeaderMap {
+    let headers = Arc::new(Mutex::new(HeaderMap::new()));
+    let arrived = Arc::clone(&headers);
+    let service = ServiceBuilder::new()
+        .layer(CallSpanLayer::new())
+        .layer(AttemptSpanLayer::new())
+        .service(service_fn(move |request: http::Request<()>| {
+            *arrived.lock().expect("no panic") = request.headers().clone();
+            let reply = http::Response::builder().status(status).body(());
+            std::future::ready(reply.map_err(BoxError::from))
+        }));
+    service.oneshot(get_user()).await.expect("a reply");
+    let headers = headers.lock().expect("no panic");
+    headers.clone()
+}
+
+fn attribute(span: &SpanData, name: &str) -> Option<String> {
+    let mut attributes = span.attributes.iter();
+    let found = attributes.find(|attribute| attribute.key.as_str() == name)?;
+    Some(format!("{:?}", found.value))
+}
+
+#[tokio::test]
+async fn spans_are_exported_and_their_context_is_sent() {
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    assert!(send(200).await.is_empty(), "nobody listens");
+
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    let subscriber = tracing_subscriber::registry().with(layer);
+    let headers = {
+        let _listening = tracing::subscriber::set_default(subscriber);
+        send(404).await
+    };
+
+    let spans = exporter.get_finished_spans().expect("spans");
+    let [attempt, call] = &*spans else {
+        panic!("two spans: {spans:?}");
+    };
+    assert_eq!(
+        (&*call.name, &call.span_kind),
+        ("getUser", &SpanKind::Internal)
+    );
+    assert_eq!(attempt.name, "GET /users/{user_id}");
+    assert_eq!(attempt.span_kind, SpanKind::Client);
+    assert_eq!(attempt.parent_span_id, call.span_context.span_id());
+    for span in [call, attempt] {
+        assert!(matches!(span.status, Status::Error { .. }));
+        let status = attribute(span, "http.response.status_code");
+        assert_eq!(status.as_deref(), Some("I64(404)"));
+        let error = attribute(span, "error.type");
+        assert!(error.is_some_and(|error| error.contains("\"404\"")));
+    }
+    let port = attribute(attempt, "server.port");
+    assert_eq!(port.as_deref(), Some("I64(443)"));
+    let url = attribute(attempt, "url.full").expect("a URL");
+    assert!(
+        url.contains("https://api.example.com/users/7?search=REDACTED"),
+        "{url}"
+    );
+
+    let context = &attempt.span_context;
+    let expected = format!("00-{}-{}-01", context.trace_id(), context.span_id());
+    assert_eq!(headers["traceparent"], *expected);
+    assert_eq!(headers.len(), 1);
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_conventions() {
+    let exporter = InMemoryMetricExporter::default();
+    let provider = SdkMeterProvider::builder()
+        .with_reader(PeriodicReader::builder(exporter.clone()).build())
+        .build();
+    global::set_meter_provider(provider.clone());
+    let recorder = OpenTelemetryRecorder::new();
+    let service = ServiceBuilder::new()
+        .layer(MetricsLayer::per_call(recorder.clone()))
+        .layer(MetricsLayer::per_attempt(recorder))
+        .service(service_fn(async |_: http::Request<()>| {
+            Ok::<_, BoxError>(http::Response::new(()))
+        }));
+    service.oneshot(get_user()).await.expect("a reply");
+    provider.force_flush().expect("flushed");
+
+    let exported = exporter.get_finished_metrics().expect("metrics");
+    let metrics: Vec<_> = exported
+        .iter()
+        .flat_map(ResourceMetrics::scope_metrics)
+        .flat_map(ScopeMetrics::metrics)
+        .collect();
+    let mut names: Vec<_> = metrics
+        .iter()
+        .map(|metric| (metric.name(), metric.unit()))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            ("client.active_calls", "{call}"),
+            ("client.call.attempts", "{attempt}"),
+            ("client.call.duration", "s"),
+            ("http.client.active_requests", "{request}"),
+            ("http.client.request.duration", "s"),
+        ]
+    );
+    let duration = metrics
+        .iter()
+        .find(|metric| metric.name() == "http.client.request.duration")
+        .expect("the duration");
+    let AggregatedMetrics::F64(MetricData::Histogram(histogram)) = duration.data() else {
+        panic!("a histogram of seconds");
+    };
+    let point = histogram.data_points().next().expect("a point");
+    assert!(point.bounds().eq(DURATION_BUCKETS));
+    let mut attributes: Vec<_> = point
+        .attributes()
+        .map(|attribute| format!("{}={}", attribute.key, attribute.value))
+        .collect();
+    attributes.sort();
+    assert_eq!(
+        attributes,
+        [
+            "http.request.method=GET",
+            "http.response.status_code=200",
+            "operation=getUser",
+            "outcome=2xx",
+            "server.address=api.example.com",
+            "server.port=443",
+        ]
+    );
+}
