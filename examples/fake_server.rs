@@ -82,16 +82,24 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some((limit, window)) = arguments.quota {
         fake.set_quota(limit, window);
     }
-    fake.on_request(|entry| eprintln!("{entry}"));
+    // Not `eprintln!`, which panics where nobody reads the log any more.
+    fake.on_request(|entry| {
+        let _ = writeln!(std::io::stderr(), "{entry}");
+    });
     // Taken before anyone is told where the server is: a signal may come right after.
     let stop = stop_signal()?;
     let server = fake.serve_on(arguments.port).await?;
-    let line = serde_json::json!({"authority": server.authority(), "api_key": fake.api_key()});
+    let (authority, api_key) = (server.authority(), fake.api_key());
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "{line}")?;
+    // By hand, because readers see the members in this order.
+    writeln!(
+        stdout,
+        r#"{{"authority":"{authority}","api_key":"{api_key}"}}"#
+    )?;
     stdout.flush()?;
     stop.await;
-    server.shutdown().await;
+    // A client that never completes its request can't hold it up for longer.
+    let _ = tokio::time::timeout(Duration::from_secs(5), server.shutdown()).await;
     Ok(())
 }
 

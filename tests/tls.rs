@@ -393,6 +393,35 @@ async fn what_needs_no_proxy_takes_none() {
     assert_eq!(outcome, "version 2");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_names_what_is_asked_directly() {
+    let ca = Ca::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let proxy = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            drop(connection);
+        }
+    });
+    // A name that nobody knows, so what is asked directly fails as well.
+    let authority = "https://idp.invalid".to_owned();
+    let proxy = ("HTTPS_PROXY", proxy.as_str());
+    for (variable, through_proxy) in [
+        (("NO_PROXY", "other.invalid"), true),
+        (("NO_PROXY", "idp.invalid"), false),
+        (("WITHOUT_PROXY", "1"), false),
+    ] {
+        let before = asked.load(Ordering::Relaxed);
+        let outcome = in_a_process(&ca, authority.clone(), &[proxy, variable]).await;
+        assert!(outcome.contains("could not connect"), "{outcome}");
+        let was_asked = asked.load(Ordering::Relaxed) > before;
+        assert_eq!(was_asked, through_proxy, "{variable:?}");
+    }
+}
+
 #[test]
 fn certificates_are_checked() {
     assert!(Certificate::from_pem(b"nothing of the kind").is_err());

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use idpflare_management::layers::BoxError;
+use idpflare_management::layers::{BoxError, RetryPolicy};
 use idpflare_management::{ApiRequest, Client, Error};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
@@ -34,6 +34,8 @@ fn client(suffix: &str, key: &str, reply: Response<Full<Bytes>>) -> (Client, Sen
     });
     let client = Client::builder(format!("{AUTHORITY}{suffix}"))
         .api_key(key)
+        // Each reply is the one and only.
+        .retry(RetryPolicy::new().attempts(1))
         .build_with(service)
         .expect("a client");
     (client, sent)

@@ -8,7 +8,10 @@ pub(crate) fn print<const N: usize>(
     headings: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> io::Result<()> {
-    let rows: Vec<_> = rows.into_iter().collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|row| row.map(|cell| printable(&cell)))
+        .collect();
     if rows.is_empty() {
         return writeln!(out, "  (none)");
     }
@@ -36,6 +39,11 @@ fn line<const N: usize>(
         line.push_str(&format!("  {:<width$}", cell.as_ref()));
     }
     writeln!(out, "{}", line.trim_end())
+}
+
+/// Names of users are chosen by users, and a terminal obeys what is in them.
+fn printable(cell: &str) -> String {
+    cell.replace(char::is_control, " ")
 }
 
 pub(crate) fn yes(value: bool) -> String {

@@ -131,14 +131,23 @@ fn cloudflare_reason(status: StatusCode) -> Option<&'static str> {
 
 /// Where a reply redirects to. Path and query of a `Location` may hold what is not for logs.
 pub(super) fn redirection(headers: &HeaderMap) -> Option<String> {
-    let location = headers.get(LOCATION)?.to_str().ok();
-    let origin = location
-        .and_then(|location| location.parse::<Uri>().ok())
-        .and_then(|location| Origin::of(&location).ok());
-    Some(match origin {
-        Some(origin) => format!("redirects to {origin}, which is not followed"),
-        None => String::from("redirects elsewhere on the instance, which is not followed"),
-    })
+    let location = headers.get(LOCATION)?.to_str().unwrap_or_default();
+    let target = match location.as_bytes() {
+        // Of these, URL parsers make another host, with the scheme of the request.
+        [b'/' | b'\\', b'/' | b'\\', host @ ..] => {
+            let host = String::from_utf8_lossy(host);
+            origin(&format!("https://{host}")).map(|origin| origin.replacen("https:", "", 1))
+        }
+        [b'/' | b'?' | b'#', ..] => Some(String::from("another path of the instance")),
+        _ => origin(location),
+    };
+    let target = target.unwrap_or_else(|| String::from("what is no URL of a server"));
+    Some(format!("redirects to {target}, which is not followed"))
+}
+
+fn origin(location: &str) -> Option<String> {
+    let origin = Origin::of(&location.parse::<Uri>().ok()?).ok()?;
+    Some(origin.to_string())
 }
 
 pub(super) fn is_html(headers: &HeaderMap) -> bool {
@@ -153,6 +162,30 @@ pub(super) fn is_html(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redirect_names_another_server_as_one() {
+        for (location, target) in [
+            ("https://Evil.example/a?token=x", "https://evil.example"),
+            ("http://u:p@evil.example:81/", "http://evil.example:81"),
+            ("//evil.example/login", "//evil.example"),
+            ("/\\evil.example/login", "//evil.example"),
+            ("/login?token=x", "another path of the instance"),
+            ("?token=x", "another path of the instance"),
+            ("https://", "what is no URL of a server"),
+            ("javascript:alert(1)", "what is no URL of a server"),
+            ("https://\u{fc}.example", "what is no URL of a server"),
+            ("", "what is no URL of a server"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = http::HeaderValue::from_bytes(location.as_bytes());
+            headers.insert(LOCATION, value.expect("a header"));
+            assert_eq!(
+                redirection(&headers),
+                Some(format!("redirects to {target}, which is not followed"))
+            );
+        }
+    }
 
     #[test]
     fn the_error_member_counts_where_it_is_a_text() {

@@ -54,7 +54,8 @@ impl FakeServer {
     }
 
     /// Accepts no more connections, finishes the requests that are under way, and returns when all
-    /// connections are closed.
+    /// connections are closed. A client that never completes its request holds it up for ever: put a
+    /// timeout around it where there may be one.
     pub async fn shutdown(self) {
         drop(self.running);
         // It fails only where the runtime is going down, and the server with it.
