@@ -5,7 +5,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{ApiKey, BoxError, InvalidApiKey, KeyHandle, Rate, RateLimiter, RetryPolicy};
+use idpflare_layers::{
+    ApiKey, BoxError, CredentialProvider, InvalidApiKey, KeyHandle, Rate, RateLimiter, RetryPolicy,
+};
 use tower::{Layer, Service};
 
 use crate::client::DEFAULT_MAX_REPLY_BYTES;
@@ -25,7 +27,7 @@ pub(crate) const API_KEY_VARIABLE: &str = "IDPFLARE_API_KEY";
 ///
 /// | setting | default |
 /// |---|---|
-/// | [`api_key`](Self::api_key) or [`key_handle`](Self::key_handle) | none: one of them is needed |
+/// | [`api_key`](Self::api_key), [`key_handle`](Self::key_handle) or [`credential_provider`](Self::credential_provider) | none: one of them is needed |
 /// | [`deadline`](Self::deadline) | 30 s for a whole call |
 /// | [`retry`](Self::retry) | 3 attempts, where a repeat is safe |
 /// | [`rate_limit`](Self::rate_limit) | as the server asks for |
@@ -116,6 +118,32 @@ impl ClientBuilder {
     pub fn key_handle(mut self, handle: KeyHandle) -> Self {
         self.key = Some(Ok(handle));
         self
+    }
+
+    /// Where the API key comes from, if it is not known in advance: a secret store, a file, or any
+    /// closure that returns a future of an [`ApiKey`]. See [`KeyHandle::from_provider`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idpflare_management::Error> {
+    /// # let fake = idpflare_management::testing::FakeIdpflare::new();
+    /// # let path = fake.api_key().to_owned();
+    /// # let read_file = move |_| std::future::ready(Ok::<_, std::io::Error>(path.clone()));
+    /// use idpflare_management::layers::{ApiKey, BoxError};
+    /// use idpflare_management::{Client, GetUserStats};
+    ///
+    /// let client = Client::builder("https://idp.example.com")
+    ///     .credential_provider(move || {
+    ///         let content = read_file("/run/secrets/idpflare");
+    ///         async { Ok::<_, BoxError>(ApiKey::new(content.await?)?) }
+    ///     })
+    ///     .build_with(fake.service())?;
+    /// client.send(GetUserStats::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credential_provider(self, provider: impl CredentialProvider) -> Self {
+        self.key_handle(KeyHandle::from_provider(provider))
     }
 
     /// How long a whole call may take, all attempts and the reply's body included.

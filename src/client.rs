@@ -5,9 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{
-    BoxError, Call, Delivery, OriginMismatch, RateLimited, collect, find_source,
-};
+use idpflare_layers::{BoxError, Call, Delivery, collect, is_refusal};
 use tower::{Service, ServiceExt};
 
 use crate::stack::BoxService;
@@ -305,10 +303,7 @@ impl ReplyReader {
     {
         let call = &self.call;
         let outcome = outcome.map_err(Into::into);
-        let refused = outcome.as_ref().is_err_and(|error| {
-            find_source::<OriginMismatch>(&**error).is_some()
-                || find_source::<RateLimited>(&**error).is_some()
-        });
+        let refused = outcome.as_ref().is_err_and(|error| is_refusal(&**error));
         if !self.records_sends && call.attempts() == 0 && !refused {
             call.record_send(match &outcome {
                 Ok(reply) => Delivery::of_status(reply.status()),

@@ -52,7 +52,7 @@ struct Inner {
     delivery: Delivery,
     reply: Option<Reply>,
     timeout: Option<Timeout>,
-    /// How an earlier attempt failed, where the last one only ran out of time.
+    /// How an earlier attempt failed, where the last one was not made or only ran out of time.
     earlier: Option<String>,
     decode: Option<DecodeError>,
     /// What the client's own rate limit asks for.
@@ -175,8 +175,8 @@ impl Error {
         self.0.delivery
     }
 
-    /// The status of the last reply, where one arrived. Where the last attempt ran out of time, it is
-    /// that of an earlier one.
+    /// The status of the last reply, where one arrived. Where the last attempt was not made or ran
+    /// out of time, it is that of an earlier one.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.reply.as_ref().map(|reply| reply.status)
@@ -245,6 +245,7 @@ impl Error {
                 | ErrorKind::Transport
                 | ErrorKind::Timeout
                 | ErrorKind::RateLimited
+                | ErrorKind::Credential
                 | ErrorKind::Truncated => true,
                 ErrorKind::Api => self.status().is_some_and(is_transient),
                 _ => false,
@@ -255,8 +256,15 @@ impl Error {
             .is_some_and(|operation| operation.safety != Safety::Once);
         let not_done = match self.0.delivery {
             Delivery::NotSent => true,
-            // A refusal; anything else that was answered was carried out.
-            Delivery::Answered => self.0.kind == ErrorKind::Api,
+            // Answered with a refusal: by the last attempt, or by earlier ones where the last sent
+            // nothing, since what is carried out is not tried again.
+            Delivery::Answered => matches!(
+                self.0.kind,
+                ErrorKind::Api
+                    | ErrorKind::Connect
+                    | ErrorKind::Credential
+                    | ErrorKind::RateLimited
+            ),
             _ => false,
         };
         transient && (repeatable || not_done)
@@ -271,6 +279,7 @@ impl fmt::Display for Error {
         let mut says_status = false;
         if let Some(status) = self.status()
             && self.0.kind != ErrorKind::Timeout
+            && self.0.earlier.is_none()
         {
             write!(f, "{}", message::status_line(status))?;
             says_status = true;

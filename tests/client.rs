@@ -1,8 +1,9 @@
 //! What a client refuses, what it makes of replies, and where it fits.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -299,7 +300,7 @@ async fn lines_of_errors() {
         ),
         (
             reply(302, &[("location", "/login")], ""),
-            "createUser failed: 302 Found (redirects elsewhere on the instance, which is not followed)",
+            "createUser failed: 302 Found (redirects to another path of the instance, which is not followed)",
         ),
         (reply(304, &[], ""), "createUser failed: 304 Not Modified"),
         (
@@ -408,6 +409,85 @@ async fn a_reply_over_the_limit_keeps_its_head() {
         error.to_string(),
         "getUserStats failed: 200 OK: the reply is larger than the limit of 64 bytes (request 8c1f-LHR)"
     );
+}
+
+/// A client whose service plays these outcomes, one an attempt.
+fn playing(outcomes: impl IntoIterator<Item = Result<Mock, BoxError>>) -> Client {
+    let outcomes = Arc::new(Mutex::new(outcomes.into_iter().collect::<VecDeque<_>>()));
+    let service = service_fn(move |_: Request<Full<Bytes>>| {
+        let next = outcomes.lock().expect("not poisoned").pop_front();
+        std::future::ready(next.expect("no more attempts than that"))
+    });
+    Client::builder("https://idp.example.com")
+        .api_key("idk_test")
+        .build_with(service)
+        .expect("a client")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_said_outlives_an_attempt_that_was_not_made() {
+    // Nothing is left, for longer than the call has.
+    let quota = [("ratelimit", "\"d\";r=0;t=60"), ("cf-ray", "8c1f-LHR")];
+    let client = playing([Ok(reply(502, &quota, "<html>"))]);
+    let error = client
+        .send(DeleteUser::new("u"))
+        .await
+        .expect_err("no time for another attempt");
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.status(), Some(StatusCode::BAD_GATEWAY));
+    assert_eq!(error.request_id(), Some("8c1f-LHR"));
+    assert_eq!(error.delivery(), Delivery::Unknown);
+    let retry_after = error.retry_after().expect("the limiter's");
+    assert!(retry_after > Duration::from_secs(50), "{retry_after:?}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("deleteUser failed: not sent: the rate limit asks for a wait of "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(
+            "(an earlier attempt: 502 Bad Gateway; it may have taken effect; request 8c1f-LHR)"
+        ),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_and_then_not_sent_may_be_sent_again() {
+    let refused = || Err(TransportError::connect("refused".into()).into());
+    let client = playing([Ok(reply(429, &[], "")), refused(), refused()]);
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("nobody acted");
+    assert_eq!(error.kind(), ErrorKind::Connect);
+    assert_eq!(error.delivery(), Delivery::Answered);
+    assert!(error.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_of_keys_that_fails_is_told_as_one() {
+    let client = Client::builder("https://idp.example.com")
+        .credential_provider(async || Err::<ApiKey, _>("the vault is sealed"))
+        .build_with(service_fn(async |_: Request<Full<Bytes>>| {
+            Ok::<Mock, BoxError>(reply(204, &[], ""))
+        }))
+        .expect("a client");
+    let error = client
+        .send(CreateUser::new("a@b.c"))
+        .await
+        .expect_err("no key");
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert_eq!((error.attempts(), error.delivery()), (0, Delivery::NotSent));
+    assert!(error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        "createUser failed: not sent: there is no credential to send it with"
+    );
+    let provider = std::error::Error::source(&error).expect("a cause");
+    assert_eq!(provider.to_string(), "the credential provider failed");
+    let vault = provider.source().expect("a cause");
+    assert_eq!(vault.to_string(), "the vault is sealed");
 }
 
 #[tokio::test(start_paused = true)]

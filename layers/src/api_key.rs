@@ -1,8 +1,6 @@
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::HeaderValue;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
@@ -151,54 +149,6 @@ impl From<std::convert::Infallible> for InvalidApiKey {
     }
 }
 
-/// The key that a running client uses, and the means to change it.
-///
-/// Clones share the key: keep one, give one to [`ApiKeyLayer`](crate::ApiKeyLayer).
-///
-/// ```
-/// use idpflare_layers::{ApiKey, KeyHandle};
-///
-/// let handle = KeyHandle::new(ApiKey::new("idk_old")?);
-/// handle.rotate(ApiKey::new("idk_new")?);
-/// # Ok::<(), idpflare_layers::InvalidApiKey>(())
-/// ```
-#[derive(Clone)]
-pub struct KeyHandle {
-    current: Arc<ArcSwap<ApiKey>>,
-}
-
-impl KeyHandle {
-    /// A handle on `key`.
-    #[must_use]
-    pub fn new(key: ApiKey) -> Self {
-        Self {
-            current: Arc::new(ArcSwap::from_pointee(key)),
-        }
-    }
-
-    /// Replaces the key. Every attempt that starts from now on is sent with the new one, in all
-    /// clients that share this handle; attempts under way are left alone.
-    pub fn rotate(&self, key: ApiKey) {
-        self.current.store(Arc::new(key));
-    }
-
-    pub(crate) fn authorization(&self) -> HeaderValue {
-        self.current.load().authorization.clone()
-    }
-}
-
-impl fmt::Debug for KeyHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyHandle([REDACTED])")
-    }
-}
-
-impl From<ApiKey> for KeyHandle {
-    fn from(key: ApiKey) -> Self {
-        Self::new(key)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,7 +173,6 @@ mod tests {
     #[test]
     fn no_debug_shows_the_key() {
         let key = ApiKey::new("idk_hidden").expect("a key");
-        let handle = KeyHandle::new(key.clone());
-        assert!(!format!("{key:?}{handle:?}{:?}", key.authorization()).contains("hidden"));
+        assert!(!format!("{key:?}{:?}", key.authorization()).contains("hidden"));
     }
 }

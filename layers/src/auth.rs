@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,7 +10,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{BoxError, KeyHandle, Origin};
+use crate::key_handle::Lookup;
+use crate::provided_key::Fetch;
+use crate::{BoxError, Call, KeyHandle, Origin};
 
 /// Adds `Authorization: Bearer …` to the requests of one origin.
 ///
@@ -22,6 +25,13 @@ use crate::{BoxError, KeyHandle, Origin};
 ///
 /// Where the server answers 401 and the key has been rotated since the request went out, the reply
 /// is marked with [`NewerCredential`]: [`RetryLayer`](crate::RetryLayer) sends it again then.
+///
+/// Where the key comes from a [`CredentialProvider`](crate::CredentialProvider) that has to be asked
+/// first, the request waits in the future of the reply, for as long as its [`Call`] has, and then
+/// fails with a [`Timeout`](crate::Timeout) of scope [`Call`](crate::TimeoutScope::Call); where the
+/// provider fails, with its [`CredentialError`](crate::CredentialError). After a 401 the provider is
+/// asked for another key; a failure then leaves the reply as it is. Moved outside of a timeout, the
+/// wait is not covered by that.
 ///
 /// Layers outside of this one never see the key.
 ///
@@ -92,12 +102,12 @@ pub struct ApiKeyAuth<S> {
 
 impl<S, B, ResB> Service<http::Request<B>> for ApiKeyAuth<S>
 where
-    S: Service<http::Request<B>, Response = http::Response<ResB>>,
+    S: Service<http::Request<B>, Response = http::Response<ResB>> + Clone,
     S::Error: Into<BoxError>,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ApiKeyFuture<S::Future>;
+    type Future = ApiKeyFuture<S, http::Request<B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -110,61 +120,165 @@ where
                 state: State::Refused {
                     mismatch: Some(mismatch),
                 },
+                key: self.key.clone(),
+                call: None,
             };
         }
-        let authorization = self.key.authorization();
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, authorization.clone());
+        let call = Call::of(&request).cloned();
+        let state = match self.key.lookup() {
+            Lookup::Found(authorization) => {
+                let headers = request.headers_mut();
+                headers.insert(AUTHORIZATION, authorization.clone());
+                State::Calling {
+                    future: self.inner.call(request),
+                    sent: authorization,
+                }
+            }
+            Lookup::Ask(fetch) => {
+                let clone = self.inner.clone();
+                State::Asking {
+                    asking: Box::new(Asking {
+                        answer: Answer::of(fetch, call.clone()),
+                        // The clone stays behind: the one that is ready is the one to call.
+                        service: mem::replace(&mut self.inner, clone),
+                        request: Some(request),
+                    }),
+                }
+            }
+        };
         ApiKeyFuture {
-            state: State::Calling {
-                future: self.inner.call(request),
-                sent: authorization,
-                key: self.key.clone(),
-            },
+            state,
+            key: self.key.clone(),
+            call,
         }
     }
 }
 
 pin_project! {
     /// The future of [`ApiKeyAuth`].
-    #[derive(Debug)]
-    pub struct ApiKeyFuture<F> {
+    pub struct ApiKeyFuture<S, R>
+    where
+        S: Service<R>,
+    {
         #[pin]
-        state: State<F>,
+        state: State<S, R, S::Future, S::Response>,
+        key: KeyHandle,
+        call: Option<Call>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    #[derive(Debug)]
-    enum State<F> {
-        Calling { #[pin] future: F, sent: HeaderValue, key: KeyHandle },
+    enum State<S, R, F, Reply> {
+        // Boxed, as what most calls need no room for.
+        Asking { asking: Box<Asking<S, R>> },
+        Calling { #[pin] future: F, sent: HeaderValue },
+        // The server has refused the key, and the provider is asked for another one.
+        AskingAgain { asking: Box<AskingAgain<Reply>> },
         Refused { mismatch: Option<OriginMismatch> },
     }
 }
 
-impl<F, B, E> Future for ApiKeyFuture<F>
+struct Asking<S, R> {
+    answer: Answer,
+    service: S,
+    request: Option<R>,
+}
+
+struct AskingAgain<Reply> {
+    answer: Answer,
+    sent: HeaderValue,
+    reply: Option<Reply>,
+}
+
+/// What a provider is waited for, at most until the deadline of the call.
+struct Answer(Pin<Box<dyn Future<Output = Result<HeaderValue, BoxError>> + Send>>);
+
+impl Answer {
+    fn of(fetch: Fetch, call: Option<Call>) -> Self {
+        Self(Box::pin(async move {
+            Ok(match call {
+                Some(call) => call.before_deadline(fetch).await??,
+                None => fetch.await?,
+            })
+        }))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<HeaderValue, BoxError>> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<S, B, ResB> Future for ApiKeyFuture<S, http::Request<B>>
 where
-    F: Future<Output = Result<http::Response<B>, E>>,
-    E: Into<BoxError>,
+    S: Service<http::Request<B>, Response = http::Response<ResB>>,
+    S::Error: Into<BoxError>,
 {
-    type Output = Result<http::Response<B>, BoxError>;
+    type Output = Result<http::Response<ResB>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProjection::Calling { future, sent, key } => {
-                let mut reply = ready!(future.poll(cx)).map_err(Into::into)?;
-                // The key is looked at once more only where it was refused.
-                if reply.status() == StatusCode::UNAUTHORIZED && key.authorization() != *sent {
-                    reply.extensions_mut().insert(NewerCredential::new());
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Asking { asking } => {
+                    let authorization = ready!(asking.answer.poll(cx))?;
+                    let Some(mut request) = asking.request.take() else {
+                        return Poll::Pending;
+                    };
+                    let headers = request.headers_mut();
+                    headers.insert(AUTHORIZATION, authorization.clone());
+                    State::Calling {
+                        future: asking.service.call(request),
+                        sent: authorization,
+                    }
                 }
-                Poll::Ready(Ok(reply))
-            }
-            StateProjection::Refused { mismatch } => match mismatch.take() {
-                Some(mismatch) => Poll::Ready(Err(mismatch.into())),
-                None => Poll::Pending,
-            },
+                StateProjection::Calling { future, sent } => {
+                    let mut reply = ready!(future.poll(cx)).map_err(Into::into)?;
+                    if reply.status() != StatusCode::UNAUTHORIZED {
+                        return Poll::Ready(Ok(reply));
+                    }
+                    match this.key.lookup_other_than(sent) {
+                        None => return Poll::Ready(Ok(reply)),
+                        Some(Lookup::Found(_)) => {
+                            reply.extensions_mut().insert(NewerCredential::new());
+                            return Poll::Ready(Ok(reply));
+                        }
+                        Some(Lookup::Ask(fetch)) => State::AskingAgain {
+                            asking: Box::new(AskingAgain {
+                                answer: Answer::of(fetch, this.call.clone()),
+                                sent: sent.clone(),
+                                reply: Some(reply),
+                            }),
+                        },
+                    }
+                }
+                StateProjection::AskingAgain { asking } => {
+                    let answer = ready!(asking.answer.poll(cx));
+                    let Some(mut reply) = asking.reply.take() else {
+                        return Poll::Pending;
+                    };
+                    if answer.is_ok_and(|key| key != asking.sent) {
+                        reply.extensions_mut().insert(NewerCredential::new());
+                    }
+                    return Poll::Ready(Ok(reply));
+                }
+                StateProjection::Refused { mismatch } => {
+                    return match mismatch.take() {
+                        Some(mismatch) => Poll::Ready(Err(mismatch.into())),
+                        None => Poll::Pending,
+                    };
+                }
+            };
+            this.state.set(next);
         }
+    }
+}
+
+impl<S: Service<R>, R> fmt::Debug for ApiKeyFuture<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeyFuture")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,8 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    BoxError, Call, CollectError, OriginMismatch, RateLimited, Timeout, TimeoutScope,
-    TransportError, find_source,
+    BoxError, Call, CollectError, Timeout, TimeoutScope, TransportError, find_source, is_refusal,
 };
 
 /// What is known of whether the server acted on a request.
@@ -51,9 +50,7 @@ impl Delivery {
         }
         let connecting = find_source::<Timeout>(error)
             .is_some_and(|timeout| timeout.scope() == TimeoutScope::Connect);
-        let refused = find_source::<OriginMismatch>(error).is_some()
-            || find_source::<RateLimited>(error).is_some();
-        if connecting || refused {
+        if connecting || is_refusal(error) {
             return Self::NotSent;
         }
         Self::Unknown

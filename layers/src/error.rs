@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::io;
 
+use crate::CredentialError;
+
 /// Any error that crosses a layer: the type that every layer of this crate returns, so that they
 /// compose in any order.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
@@ -8,7 +10,8 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 /// The first error of type `E` in the chain of `error` and its sources.
 ///
 /// Layers wrap what they get from further in; this is how an outer layer finds the typed error
-/// underneath, a [`Timeout`](crate::Timeout) or a [`TransportError`](crate::TransportError).
+/// underneath, a [`Timeout`](crate::Timeout) or a [`TransportError`](crate::TransportError). What a
+/// [`CredentialError`] has for a source is not looked at: it tells of another exchange.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,6 +38,9 @@ pub fn find_source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
 /// The next error of a chain. What an [`io::Error`] wraps is one too, though its own `source` skips
 /// it.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if error.is::<CredentialError>() {
+        return None;
+    }
     let wrapped = error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref);
@@ -56,5 +62,13 @@ mod tests {
         assert!(find_source::<TransportError>(&wrapped).is_some());
         let wrapped = TransportError::connect(wrapped.into());
         assert!(find_source::<io::Error>(&wrapped).is_some());
+    }
+
+    #[test]
+    fn what_a_provider_failed_with_is_not_of_this_exchange() {
+        let lost = TransportError::lost("reset".into());
+        let error = CredentialError::failed(lost.into());
+        assert!(find_source::<TransportError>(&error).is_none());
+        assert!(find_source::<CredentialError>(&io::Error::other(error)).is_some());
     }
 }

@@ -3,8 +3,8 @@ use std::error::Error;
 use http::StatusCode;
 
 use crate::{
-    BoxError, CollectError, Delivery, OriginMismatch, RateLimited, Timeout, TimeoutScope,
-    TransportError, TransportPhase, find_source,
+    BoxError, CollectError, CredentialError, Delivery, OriginMismatch, RateLimited, Timeout,
+    TimeoutScope, TransportError, TransportPhase, find_source,
 };
 
 /// Why there was no complete reply, as one of a small, fixed set.
@@ -27,6 +27,8 @@ pub enum ErrorType {
     OriginMismatch,
     /// The rate limit asked for a longer wait than there was time for, so it was not sent.
     RateLimited,
+    /// There was no credential to send it with.
+    Credential,
     /// Anything else.
     Other,
 }
@@ -54,6 +56,8 @@ impl ErrorType {
             Self::OriginMismatch
         } else if find_source::<RateLimited>(error).is_some() {
             Self::RateLimited
+        } else if find_source::<CredentialError>(error).is_some() {
+            Self::Credential
         } else {
             Self::Other
         }
@@ -72,6 +76,7 @@ impl ErrorType {
             Self::Body => "body",
             Self::OriginMismatch => "origin_mismatch",
             Self::RateLimited => "rate_limited",
+            Self::Credential => "credential",
             Self::Other => "_OTHER",
         }
     }
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn each_error_has_a_type() {
         let timeout = |scope| Timeout::new(scope, Duration::ZERO, Duration::ZERO).into();
-        let table: [(BoxError, &str); 8] = [
+        let table: [(BoxError, &str); 9] = [
             (timeout(TimeoutScope::Call), "timeout"),
             (timeout(TimeoutScope::Attempt), "timeout"),
             (timeout(TimeoutScope::Connect), "connect_timeout"),
@@ -169,6 +174,10 @@ mod tests {
             (
                 TransportError::lost("reset".into()).into(),
                 "connection_lost",
+            ),
+            (
+                CredentialError::failed("vault is sealed".into()).into(),
+                "credential",
             ),
             ("alice@example.com is unknown".into(), "_OTHER"),
         ];

@@ -1,15 +1,15 @@
 use http::StatusCode;
 
 use crate::{
-    AttemptOutcome, NewerCredential, OriginMismatch, RateLimited, Timeout, TimeoutScope,
-    TransportError, find_source, is_transient,
+    AttemptOutcome, CredentialError, NewerCredential, OriginMismatch, RateLimited, Timeout,
+    TimeoutScope, TransportError, find_source, is_transient,
 };
 
 /// What an outcome means for the question whether to try again.
 ///
 /// | outcome | class |
 /// |---|---|
-/// | no connection; nothing was sent, or the server said that it did not look at it | [`NotSent`](Self::NotSent) |
+/// | no connection, no [credential](CredentialError); nothing was sent, or the server said that it did not look at it | [`NotSent`](Self::NotSent) |
 /// | 421 | [`Misdirected`](Self::Misdirected) |
 /// | 429 | [`RateLimited`](Self::RateLimited) |
 /// | 503 with `Retry-After` | [`Unavailable`](Self::Unavailable) |
@@ -84,6 +84,7 @@ impl RetryClass {
             Some(TimeoutScope::Connect) => Self::NotSent,
             // Nothing that is tried after it has any time.
             Some(TimeoutScope::Call) => Self::Final,
+            None if find_source::<CredentialError>(error).is_some() => Self::NotSent,
             None if find_source::<OriginMismatch>(error).is_some() => Self::Final,
             // It has already said that there is no time to wait for the next permit.
             None if find_source::<RateLimited>(error).is_some() => Self::Final,

@@ -1,8 +1,7 @@
 use http::Method;
 
 use crate::{
-    AttemptOutcome, Call, Delivery, Operation, RetryBudget, RetryClass, RetryOverride, Safety,
-    Timeout, TransportError, find_source,
+    AttemptOutcome, Call, Operation, RetryBudget, RetryClass, RetryOverride, Safety, is_refusal,
 };
 
 /// How far the retries of one call have come.
@@ -80,15 +79,9 @@ impl Progress {
             self.is_counted = true;
             return;
         }
-        let delivery = outcome.delivery();
         // What a layer refused never came to a transport; what a transport could not send did.
-        let refused = delivery == Delivery::NotSent
-            && outcome.error().is_some_and(|error| {
-                find_source::<TransportError>(error).is_none()
-                    && find_source::<Timeout>(error).is_none()
-            });
-        if !refused {
-            call.count_send(delivery);
+        if !outcome.error().is_some_and(is_refusal) {
+            call.count_send(outcome.delivery());
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use idpflare_layers::{
-    BoxError, Call, CollectError, Failure, Operation, OriginMismatch, RateLimited, Timeout,
-    TransportError, TransportPhase, find_source,
+    BoxError, Call, CollectError, CredentialError, Failure, Operation, OriginMismatch, RateLimited,
+    Timeout, TransportError, TransportPhase, find_source,
 };
 
 use super::message::status_line;
@@ -32,9 +32,19 @@ impl Error {
         } else if let Some(limited) = find_source::<RateLimited>(&*error) {
             let mut this = Self::new(ErrorKind::RateLimited, limited.to_string());
             this.0.retry_after = Some(limited.retry_after());
-            this
+            this.with_earlier(call)
         } else if let Some(mismatch) = find_source::<OriginMismatch>(&*error) {
-            Self::new(ErrorKind::Credential, mismatch.to_string())
+            let mut this = Self::new(ErrorKind::Credential, mismatch.to_string());
+            this.0.permanent = true;
+            this
+        } else if find_source::<CredentialError>(&*error).is_some() {
+            let text = "not sent: there is no credential to send it with";
+            let this = Self::new(ErrorKind::Credential, text);
+            // Earlier attempts have mostly failed in the same way, which the source tells.
+            match call.last_failure() {
+                Some(Failure::Reply(_)) => this.with_earlier(call),
+                _ => this,
+            }
         } else {
             Self::new(ErrorKind::Service, "a service or layer failed")
         };
@@ -59,17 +69,22 @@ impl Error {
         if let Some(head) = call.interrupted_reply() {
             return this.with_head(head.status, head.headers);
         }
-        // A limit of time says little of what was wrong, so what an earlier attempt met is told.
+        this.with_earlier(call)
+    }
+
+    /// Tells what an earlier attempt met, where that says more of what is wrong than that the last
+    /// one was not made or ran out of time.
+    fn with_earlier(mut self, call: &Call) -> Self {
         match call.last_failure() {
             Some(Failure::Reply(head)) => {
-                this.0.earlier = Some(status_line(head.status));
-                this.with_head(head.status, head.headers)
+                self.0.earlier = Some(status_line(head.status));
+                self.with_head(head.status, head.headers)
             }
             Some(Failure::Error(error)) => {
-                this.0.earlier = Some(one_line(&error.to_string()));
-                this.with_source(Earlier(error))
+                self.0.earlier = Some(one_line(&error.to_string()));
+                self.with_source(Earlier(error))
             }
-            _ => this,
+            _ => self,
         }
     }
 

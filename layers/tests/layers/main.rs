@@ -6,6 +6,7 @@ mod backoff;
 mod budget;
 mod collect;
 mod contract;
+mod credential;
 mod deadline;
 mod delivery;
 mod metrics;
