@@ -269,9 +269,9 @@ impl ClientBuilder {
             max_reply_bytes: self.max_reply_bytes,
         };
         // As long as nobody asks for another order, it is one type that the compiler sees through.
-        let service =
+        let (service, deadline) =
             if self.layers.is_empty() && self.attempt_layers.is_empty() && self.change.is_none() {
-                settings.build(transport)
+                (settings.build(transport), Some(self.deadline))
             } else {
                 let stack = settings
                     .stack()
@@ -280,9 +280,15 @@ impl ClientBuilder {
                     Some(change) => change(stack)?,
                     None => stack,
                 };
-                stack.build(BoxService::new(settings.below().layer(transport)))
+                let transport = BoxService::new(settings.below().layer(transport));
+                (stack.build(transport), stack.deadline())
             };
-        Ok(Client::recording(authority, service, self.max_reply_bytes))
+        Ok(Client::recording(
+            authority,
+            service,
+            self.max_reply_bytes,
+            deadline,
+        ))
     }
 }
 

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -65,6 +66,8 @@ pub struct Client<S = BoxService> {
     max_reply_bytes: usize,
     /// Whether the service records what it sends in the [`Call`].
     records_sends: bool,
+    /// What each call is limited to from its start.
+    deadline: Option<Duration>,
 }
 
 impl<S> Client<S> {
@@ -111,6 +114,7 @@ impl<S> Client<S> {
             authority: authority.try_into().map_err(Into::into)?,
             max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
             records_sends: false,
+            deadline: None,
         })
     }
 
@@ -152,6 +156,7 @@ impl<S> Client<S> {
             authority: self.authority,
             max_reply_bytes: self.max_reply_bytes,
             records_sends: self.records_sends,
+            deadline: self.deadline,
         }
     }
 
@@ -167,12 +172,14 @@ impl Client<BoxService> {
         authority: Authority,
         service: BoxService,
         max_reply_bytes: usize,
+        deadline: Option<Duration>,
     ) -> Self {
         Self {
             service,
             authority,
             max_reply_bytes,
             records_sends: true,
+            deadline,
         }
     }
 }
@@ -215,9 +222,12 @@ where
         drop(request);
         async move {
             let (http, reader) = prepared?;
+            reader.starts();
             // Apart from the call, because what is not ready has sent nothing.
-            let ready = service.ready().await;
-            ready.map_err(|error| reader.failed::<R>(error))?;
+            let ready = reader.call.before_deadline(service.ready()).await;
+            ready
+                .map_err(|timeout| reader.failed::<R>(timeout))?
+                .map_err(|error| reader.failed::<R>(error))?;
             let outcome = service.call(http).await;
             reader.read::<R, B, S::Error>(outcome).await
         }
@@ -277,6 +287,7 @@ impl<S> Client<S> {
             call,
             max_reply_bytes: self.max_reply_bytes,
             records_sends: self.records_sends,
+            deadline: self.deadline,
         };
         Ok((http, reader))
     }
@@ -288,9 +299,17 @@ struct ReplyReader {
     call: Call,
     max_reply_bytes: usize,
     records_sends: bool,
+    deadline: Option<Duration>,
 }
 
 impl ReplyReader {
+    /// From now on the call has its time, wherever in the stack that is enforced.
+    fn starts(&self) {
+        if let Some(limit) = self.deadline {
+            self.call.limit_to(limit);
+        }
+    }
+
     async fn read<R, B, E>(
         self,
         outcome: Result<http::Response<B>, E>,
@@ -355,6 +374,7 @@ where
             Ok(prepared) => prepared,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
+        reader.starts();
         let outcome = self.service.call(http);
         Box::pin(async move {
             let reply = reader.read::<R, B, S::Error>(outcome.await).await?;

@@ -5,6 +5,7 @@ mod standard;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -46,6 +47,7 @@ pub(crate) use standard::Settings;
 #[must_use = "a stack does nothing until a client is built with it"]
 pub struct Stack {
     slots: Vec<Slot>,
+    deadline: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -108,7 +110,9 @@ impl Stack {
         self.insert(position, name.into(), layer)
     }
 
-    /// Puts `layer` into the slot `name`, in place of what is there.
+    /// Puts `layer` into the slot `name`, in place of what is there. Each call has the deadline of
+    /// the builder from its start, as long as the slot [`DEADLINE`](Self::DEADLINE) has the layer that
+    /// the builder made.
     ///
     /// # Errors
     ///
@@ -116,6 +120,7 @@ impl Stack {
     pub fn replace(mut self, name: &str, layer: impl StackLayer) -> Result<Self, Error> {
         let position = self.position(name)?;
         self.slots[position].layer = Arc::new(layer);
+        self.forget(name);
         Ok(self)
     }
 
@@ -127,6 +132,7 @@ impl Stack {
     pub fn remove(mut self, name: &str) -> Result<Self, Error> {
         let position = self.position(name)?;
         self.slots.remove(position);
+        self.forget(name);
         Ok(self)
     }
 
@@ -170,13 +176,31 @@ impl Stack {
         free
     }
 
-    /// Adds `layer`, called `name`, inside of all others. For names that are known to differ.
-    fn with(mut self, name: &str, layer: impl StackLayer) -> Self {
-        self.slots.push(Slot {
+    /// The stack of these slots, whose names differ.
+    fn of(
+        slots: impl Iterator<Item = (&'static str, Arc<dyn StackLayer>)>,
+        deadline: Duration,
+    ) -> Self {
+        let slots = slots.map(|(name, layer)| Slot {
             name: name.to_owned(),
-            layer: Arc::new(layer),
+            layer,
         });
-        self
+        Self {
+            slots: slots.collect(),
+            deadline: Some(deadline),
+        }
+    }
+
+    /// What the slot [`DEADLINE`](Self::DEADLINE) limits calls to, as far as that is known: all waits
+    /// of a call have to know it, also those further out.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    fn forget(&mut self, name: &str) {
+        if name == Self::DEADLINE {
+            self.deadline = None;
+        }
     }
 
     fn insert(

@@ -10,12 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client as HyperClient, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use idpflare_layers::{Timeout, TransportError, find_source};
+use idpflare_layers::{Call, Timeout, TransportError, find_source};
 use tower::Service;
 
 use crate::{Error, ReplyBody};
@@ -86,9 +87,13 @@ impl Service<Request<Full<Bytes>>> for Transport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> TransportFuture {
+        let call = Call::of(&request).cloned();
+        let connection = capture_connection(&mut request);
         TransportFuture {
             future: self.client.request(request),
+            connection,
+            call,
         }
     }
 }
@@ -99,9 +104,30 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// The future of [`Transport`].
+/// The future of [`Transport`]. Dropped before there was a connection, it leaves the send as one that
+/// did not happen.
 pub struct TransportFuture {
     future: ResponseFuture,
+    connection: CaptureConnection,
+    /// `None` once it is done.
+    call: Option<Call>,
+}
+
+impl TransportFuture {
+    /// Whether the request was given to a connection. Before that, nothing of it is sent.
+    fn has_connection(&self) -> bool {
+        self.connection.connection_metadata().is_some()
+    }
+}
+
+impl Drop for TransportFuture {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take()
+            && !self.has_connection()
+        {
+            call.record_unsent();
+        }
+    }
 }
 
 impl Future for TransportFuture {
@@ -109,9 +135,18 @@ impl Future for TransportFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.future).poll(cx));
+        self.call = None;
         Poll::Ready(match outcome {
-            Ok(reply) => Ok(reply.map(|body: Incoming| ReplyBody::streamed(body))),
-            Err(error) => Err(typed(error)),
+            Ok(reply) => {
+                // What is sent again goes over another connection (RFC 9110, section 15.5.20).
+                if reply.status() == StatusCode::MISDIRECTED_REQUEST
+                    && let Some(connection) = &*self.connection.connection_metadata()
+                {
+                    connection.poison();
+                }
+                Ok(reply.map(|body: Incoming| ReplyBody::streamed(body)))
+            }
+            Err(error) => Err(typed(error, self.has_connection())),
         })
     }
 }
@@ -123,7 +158,7 @@ impl fmt::Debug for TransportFuture {
 }
 
 /// What is known of how far a request came.
-fn typed(error: legacy::Error) -> idpflare_layers::BoxError {
+fn typed(error: legacy::Error, had_connection: bool) -> idpflare_layers::BoxError {
     let chain: &(dyn StdError + 'static) = &error;
     if let Some(timeout) = find_source::<Timeout>(chain) {
         return Box::new(timeout.clone());
@@ -142,7 +177,7 @@ fn typed(error: legacy::Error) -> idpflare_layers::BoxError {
     let source = error.into();
     let typed = if connecting {
         TransportError::connect(source)
-    } else if not_sent {
+    } else if not_sent || !had_connection {
         TransportError::not_sent(source)
     } else {
         TransportError::lost(source)

@@ -3,6 +3,8 @@
 //!
 //! In process, and in paused time.
 
+mod support;
+
 use std::collections::VecDeque;
 use std::io::Write;
 use std::pin::Pin;
@@ -13,8 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use idpflare_management::layers::{ApiKey, BoxError, TimeoutScope};
+use idpflare_management::layers::{
+    ApiKey, AttemptFinished, BoxError, CallFinished, MetricsLayer, Rate, RateLimiter, Recorder,
+    Subject,
+};
 use idpflare_management::*;
+use support::capture::Capture;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -34,6 +40,8 @@ const SLOTS: [&str; 8] = [
     Stack::COLLECT,
 ];
 
+type Order = [&'static str; SLOTS.len()];
+
 /// What the server does with one request.
 #[derive(Clone, Copy)]
 enum Act {
@@ -41,14 +49,17 @@ enum Act {
     /// 429, asking for a wait of so many seconds.
     TooMany(u64),
     Hang,
+    /// 200, and then nothing more.
+    HangInBody,
     /// 401, after the key was rotated behind the client's back.
     RotateAndRefuse,
 }
 
 /// A transport that plays a script, and panics where it is called without having said that it is
-/// ready, or by a clone of the one that was asked.
+/// ready, or by a clone of the one that was asked. Each clone takes its time to be ready.
 struct Strict {
     script: Arc<Mutex<Script>>,
+    asked: bool,
     is_ready: bool,
 }
 
@@ -62,17 +73,22 @@ impl Clone for Strict {
     fn clone(&self) -> Self {
         Self {
             script: Arc::clone(&self.script),
+            asked: false,
             is_ready: false,
         }
     }
 }
 
 impl Service<Request<Full<Bytes>>> for Strict {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<ReplyBody>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if !std::mem::replace(&mut self.asked, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.is_ready = true;
         Poll::Ready(Ok(()))
     }
@@ -83,9 +99,10 @@ impl Service<Request<Full<Bytes>>> for Strict {
         script.sends += 1;
         assert!(request.headers().contains_key("authorization"));
         let act = script.acts.pop_front().unwrap_or(Act::Answer(204));
-        let mut reply = Response::new(Full::default());
+        let mut reply = Response::new(ReplyBody::default());
         match act {
             Act::Hang => return Box::pin(std::future::pending()),
+            Act::HangInBody => *reply.body_mut() = ReplyBody::streamed(support::Pending),
             Act::Answer(status) => {
                 *reply.status_mut() = StatusCode::from_u16(status).expect("a status");
             }
@@ -104,14 +121,62 @@ impl Service<Request<Full<Bytes>>> for Strict {
     }
 }
 
+/// Keeps all that it is told as text.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<String>>);
+
+impl Told {
+    fn push(&self, what: impl std::fmt::Debug) {
+        let mut text = self.0.lock().expect("not poisoned");
+        text.push_str(&format!("{what:?}\n"));
+    }
+}
+
+impl Recorder for Told {
+    fn call_started(&self, subject: &Subject) {
+        self.push(subject);
+    }
+
+    fn call_finished(&self, call: &CallFinished<'_>) {
+        self.push(call);
+    }
+
+    fn attempt_started(&self, subject: &Subject) {
+        self.push(subject);
+    }
+
+    fn attempt_finished(&self, attempt: &AttemptFinished<'_>) {
+        self.push(attempt);
+    }
+}
+
 /// What came of one call.
 struct Outcome {
+    place: String,
     result: Result<(), Error>,
     sends: u32,
     elapsed: Duration,
 }
 
-async fn play(order: &[&'static str], acts: &[Act]) -> Outcome {
+impl Outcome {
+    fn assert_success(&self, sends: u32) {
+        let Self { place, result, .. } = self;
+        assert!(result.is_ok(), "{place}: {result:?}");
+        assert_eq!(self.sends, sends, "{place}");
+    }
+
+    fn assert_error(&self, kind: ErrorKind, delivery: Delivery) -> &Error {
+        let place = &self.place;
+        let error = self.result.as_ref().expect_err(place);
+        assert_eq!(error.kind(), kind, "{place}: {error:?}");
+        assert_eq!(error.delivery(), delivery, "{place}: {error:?}");
+        error
+    }
+}
+
+/// Sends one call through the layers in this order.
+async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Duration>) -> Outcome {
+    let place = order.join(" > ");
     let key = KeyHandle::new(ApiKey::new(OLD_KEY).expect("a key"));
     let script = Arc::new(Mutex::new(Script {
         acts: acts.iter().copied().collect(),
@@ -120,32 +185,51 @@ async fn play(order: &[&'static str], acts: &[Act]) -> Outcome {
     }));
     let transport = Strict {
         script: Arc::clone(&script),
+        asked: false,
         is_ready: false,
     };
-    let order = order.to_vec();
+    let limiter = RateLimiter::new(Rate::MAX);
+    if let Some(wait) = paused {
+        limiter.pause(wait);
+    }
+    let told = Told::default();
+    let (attempts, order) = (MetricsLayer::per_attempt(told.clone()), *order);
     let client = Client::builder("https://idp.example.com")
         .key_handle(key)
+        .rate_limit(limiter)
         .stack(move |mut stack| {
             for pair in order.windows(2).rev() {
                 stack = stack.move_before(pair[0], pair[1])?;
             }
             assert!(stack.names().eq(order.iter().copied()), "{stack}");
-            Ok(stack)
+            stack.insert_after(order[order.len() - 1], "attempt metrics", attempts)
         })
         .build_with(transport)
-        .expect("a client");
+        .expect("a client")
+        .map_service(|service| tower::Layer::layer(&MetricsLayer::per_call(told.clone()), service));
     let started = Instant::now();
     let result = client.send(DeleteUser::new("usr_1")).await;
-    let sends = script.lock().expect("not poisoned").sends;
-    Outcome {
+    let outcome = Outcome {
+        place,
         result,
-        sends,
+        sends: script.lock().expect("not poisoned").sends,
         elapsed: started.elapsed(),
+    };
+    check(&outcome);
+    let told = told.0.lock().expect("not poisoned");
+    assert!(told.contains("deleteUser"), "{}", outcome.place);
+    let spans = capture.take();
+    let has_spans = spans.contains("deleteUser");
+    assert!(has_spans || outcome.sends == 0, "{}", outcome.place);
+    for text in [&*told, &spans] {
+        assert!(!text.contains("secret"), "{}: {text}", outcome.place);
     }
+    outcome
 }
 
 /// What holds whatever happened.
-fn check(outcome: &Outcome, place: &str) {
+fn check(outcome: &Outcome) {
+    let place = &outcome.place;
     assert!(
         outcome.sends <= ATTEMPT_LIMIT,
         "{place}: {} sends",
@@ -159,119 +243,129 @@ fn check(outcome: &Outcome, place: &str) {
     );
     if let Err(error) = &outcome.result {
         assert_eq!(error.attempts(), outcome.sends, "{place}: {error:?}");
-        let text = format!("{error} {error:?}");
+        let mut text = format!("{error} {error:?}");
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text.push_str(&format!(" {error} {error:?}"));
+            cause = error.source();
+        }
         assert!(!text.contains("secret"), "{place}: {text}");
     }
 }
 
 /// Whether `outer` is outside of `inner` in this order.
-fn is_outside(order: &[&str], outer: &str, inner: &str) -> bool {
+fn is_outside(order: &Order, outer: &str, inner: &str) -> bool {
     let at = |name| order.iter().position(|slot| *slot == name);
     at(outer) < at(inner)
 }
 
-async fn check_order(order: &[&'static str]) {
-    let place = order.join(" > ");
+async fn check_order(capture: &Capture, order: &Order) {
+    play(capture, order, &[], None).await.assert_success(1);
 
-    let success = play(order, &[]).await;
-    check(&success, &place);
-    assert!(success.result.is_ok() && success.sends == 1, "{place}");
+    let passing = play(capture, order, &[Act::Answer(503)], None).await;
+    passing.assert_success(2);
 
-    let passing = play(order, &[Act::Answer(503)]).await;
-    check(&passing, &place);
+    let limited = play(capture, order, &[Act::TooMany(2)], None).await;
+    limited.assert_success(2);
     assert!(
-        passing.result.is_ok() && passing.sends == 2,
-        "{place}: {:?}",
-        passing.result
+        limited.elapsed >= Duration::from_secs(2),
+        "{}",
+        limited.place
     );
 
-    let limited = play(order, &[Act::TooMany(2)]).await;
-    check(&limited, &place);
+    // There is no time for the wait that the server asks for, which is told at once.
+    let limited = play(capture, order, &[Act::TooMany(60)], None).await;
+    let error = limited.assert_error(ErrorKind::Api, Delivery::Answered);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!((limited.sends, limited.elapsed), (1, Duration::ZERO));
+
+    let hung = play(capture, order, &[Act::Hang; 3], None).await;
+    hung.assert_error(ErrorKind::Timeout, Delivery::Unknown);
+
+    // What the server said before is not lost to the timeout.
+    let worse = play(
+        capture,
+        order,
+        &[Act::Answer(503), Act::Hang, Act::Hang],
+        None,
+    )
+    .await;
+    let error = worse.assert_error(ErrorKind::Timeout, Delivery::Unknown);
+    let earlier = Some(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(error.status(), earlier, "{}: {error:?}", worse.place);
+
+    let acts = [Act::Answer(503), Act::HangInBody, Act::HangInBody];
+    let halfway = play(capture, order, &acts, None).await;
+    let error = halfway.assert_error(ErrorKind::Timeout, Delivery::Unknown);
+    assert_eq!(error.status(), Some(StatusCode::OK), "{}", halfway.place);
+    let text = error.to_string();
     assert!(
-        limited.result.is_ok() && limited.sends == 2,
-        "{place}: {:?}",
-        limited.result
-    );
-    assert!(limited.elapsed >= Duration::from_secs(2), "{place}");
-
-    let hung = play(order, &[Act::Hang; 3]).await;
-    check(&hung, &place);
-    let error = hung.result.expect_err("it hangs");
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{place}: {error:?}");
-    assert_eq!(error.delivery(), Delivery::Unknown, "{place}");
-
-    let worse = play(order, &[Act::Answer(503), Act::Hang, Act::Hang]).await;
-    check(&worse, &place);
-    let error = worse.result.expect_err("it hangs in the end");
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{place}: {error:?}");
-    assert_eq!(
-        error.status(),
-        Some(StatusCode::SERVICE_UNAVAILABLE),
-        "{place}: {error:?}"
-    );
-    assert_eq!(error.delivery(), Delivery::Unknown, "{place}");
-    let scope = error.timeout().expect("typed").scope();
-    assert!(
-        matches!(scope, TimeoutScope::Call | TimeoutScope::Attempt),
-        "{place}"
+        text.contains("an earlier attempt: 503 Service Unavailable"),
+        "{}: {text}",
+        halfway.place
     );
 
-    let rotated = play(order, &[Act::RotateAndRefuse]).await;
-    check(&rotated, &place);
+    // A pause that another call has caused.
+    let waited = play(capture, order, &[], Some(Duration::from_secs(8))).await;
+    waited.assert_success(1);
+    assert!(waited.elapsed >= Duration::from_secs(8), "{}", waited.place);
+    let refused = play(capture, order, &[], Some(Duration::from_secs(45))).await;
+    refused.assert_error(ErrorKind::RateLimited, Delivery::NotSent);
+    assert_eq!((refused.sends, refused.elapsed), (0, Duration::ZERO));
+
+    let rotated = play(capture, order, &[Act::RotateAndRefuse], None).await;
     if is_outside(order, Stack::RETRY, Stack::AUTH) {
-        assert!(
-            rotated.result.is_ok() && rotated.sends == 2,
-            "{place}: {:?}",
-            rotated.result
-        );
+        rotated.assert_success(2);
     } else {
         // Each attempt of a call has the key of the first.
-        let error = rotated.result.expect_err("the old key");
-        assert_eq!(
-            error.status(),
-            Some(StatusCode::UNAUTHORIZED),
-            "{place}: {error:?}"
-        );
-        assert_eq!(rotated.sends, 1, "{place}");
+        let error = rotated.assert_error(ErrorKind::Api, Delivery::Answered);
+        assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED));
+        assert_eq!(rotated.sends, 1, "{}", rotated.place);
     }
 }
 
 /// All orders of `items`, by Heap's algorithm.
-fn for_each_order(items: &mut Vec<&'static str>, visit: &mut impl FnMut(&[&'static str])) {
-    fn permute(
-        count: usize,
-        items: &mut Vec<&'static str>,
-        visit: &mut impl FnMut(&[&'static str]),
-    ) {
+fn orders(mut items: Order) -> Vec<Order> {
+    fn permute(count: usize, items: &mut Order, found: &mut Vec<Order>) {
         if count <= 1 {
-            visit(items);
+            found.push(*items);
             return;
         }
         for index in 0..count {
-            permute(count - 1, items, visit);
+            permute(count - 1, items, found);
             if index + 1 < count {
                 let other = if count.is_multiple_of(2) { index } else { 0 };
                 items.swap(other, count - 1);
             }
         }
     }
-    permute(items.len(), items, visit);
+    let mut found = Vec::new();
+    permute(items.len(), &mut items, &mut found);
+    found
 }
 
-#[test]
-fn all_orders_keep_the_promises() {
-    let mut slots = SLOTS.to_vec();
+fn check_orders(orders: &[Order]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    let mut orders = 0;
-    for_each_order(&mut slots, &mut |order| {
-        runtime.block_on(check_order(order));
-        orders += 1;
+    let (capture, _listening) = Capture::start();
+    for order in orders {
+        runtime.block_on(check_order(&capture, order));
+    }
+}
+
+#[test]
+fn all_orders_keep_the_promises() {
+    let orders = orders(SLOTS);
+    assert_eq!(orders.len(), (1..=SLOTS.len()).product::<usize>());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for part in orders.chunks(orders.len().div_ceil(threads)) {
+            scope.spawn(|| check_orders(part));
+        }
     });
-    assert_eq!(orders, (1..=SLOTS.len()).product::<usize>());
     // Not `println!`, which is shown only where a test fails.
-    writeln!(std::io::stdout(), "{orders} orders").expect("written");
+    writeln!(std::io::stdout(), "{} orders", orders.len()).expect("written");
 }

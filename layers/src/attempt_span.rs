@@ -7,7 +7,6 @@ use tracing::Span;
 use tracing::field::{self, Empty};
 
 use crate::conventions::{SpanName, known_method, method_label, server_address, server_port};
-use crate::observed::Watch;
 use crate::redact::RedactedUrl;
 use crate::span_future::TARGET;
 use crate::{BoxError, Call, Operation, SpanFuture};
@@ -131,10 +130,10 @@ where
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let span = span(&request, &self.shown);
-        let watch = (!span.is_disabled()).then(|| Watch::new(Call::of_or_insert(&mut request)));
+        let call = (!span.is_disabled()).then(|| Call::of_or_insert(&mut request));
         #[cfg(feature = "opentelemetry")]
         crate::trace_context::inject(&span, request.headers_mut());
-        SpanFuture::new(span, watch, || self.inner.call(request))
+        SpanFuture::new(span, call, || self.inner.call(request))
     }
 }
 

@@ -95,7 +95,7 @@ where
             (limit, deadline) => limit.or(deadline),
         };
         AttemptTimeoutFuture {
-            future: self.inner.call(request),
+            future: Some(self.inner.call(request)),
             sleep: end.map(sleep_until),
             ends_with_call: end.is_some() && end == by_call,
             started,
@@ -109,8 +109,9 @@ pin_project! {
     /// The future of [`AttemptTimeout`].
     #[derive(Debug)]
     pub struct AttemptTimeoutFuture<F> {
+        // Gone once it is given up, so that it ends before anyone hears of that.
         #[pin]
-        future: F,
+        future: Option<F>,
         #[pin]
         sleep: Option<Sleep>,
         ends_with_call: bool,
@@ -128,14 +129,17 @@ where
     type Output = Result<T, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(outcome) = this.future.poll(cx) {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        if let Poll::Ready(outcome) = future.poll(cx) {
             return Poll::Ready(outcome.map_err(Into::into));
         }
         if !is_over(this.sleep, cx) {
             return Poll::Pending;
         }
-        this.call.record_timeout();
+        this.call.give_up(|| this.future.set(None));
         let timeout = if *this.ends_with_call {
             this.call.expired()
         } else {

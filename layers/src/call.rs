@@ -51,6 +51,10 @@ struct Shared {
     open_sends: AtomicU32,
     worst_delivery: AtomicU8,
     attempt_limit: AtomicU32,
+    /// Sends that were dropped while there was no connection for them yet.
+    unsent: AtomicU32,
+    /// Held while a send is being dropped.
+    dropping_send: Mutex<()>,
     /// Whether a send that is not among `sends` did not happen.
     has_recorder: AtomicBool,
     interrupted: Mutex<Option<ReplyHead>>,
@@ -71,6 +75,8 @@ impl Call {
                 open_sends: AtomicU32::new(0),
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
                 attempt_limit: AtomicU32::new(NO_LIMIT),
+                unsent: AtomicU32::new(0),
+                dropping_send: Mutex::new(()),
                 has_recorder: AtomicBool::new(false),
                 interrupted: Mutex::new(None),
                 last_failure: Mutex::new(None),
@@ -256,6 +262,25 @@ impl Call {
         let rank = delivery.rank();
         self.shared.worst_delivery.fetch_max(rank, Ordering::AcqRel);
         self.shared.open_sends.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says that the send which is being dropped has reached nobody: for a transport of your own, to
+    /// be called when its future is dropped before any of the request was given to a connection.
+    /// [`DeliveryLayer`](crate::DeliveryLayer) takes note.
+    pub fn record_unsent(&self) {
+        self.shared.unsent.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Runs `drop`, which drops a send that is not over.
+    pub(crate) fn drop_send(&self, drop: impl FnOnce()) {
+        // One at a time, so that what is recorded meanwhile is of this one. Where another is being
+        // dropped, be it around this one, the outcome stays unknown, which is the safe mistake.
+        let alone = self.shared.dropping_send.try_lock();
+        let before = self.shared.unsent.load(Ordering::Acquire);
+        drop();
+        if alone.is_ok() && self.shared.unsent.load(Ordering::Acquire) != before {
+            self.end_send(Delivery::NotSent);
+        }
     }
 
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {

@@ -5,7 +5,6 @@ use tower_service::Service;
 use tracing::field::{self, Empty};
 
 use crate::conventions::SpanName;
-use crate::observed::Watch;
 use crate::span_future::TARGET;
 use crate::{BoxError, Call, Operation, SpanFuture};
 
@@ -91,8 +90,8 @@ where
             "http.response.status_code" = Empty,
             "error.type" = Empty,
         );
-        let watch = (!span.is_disabled()).then(|| Watch::new(Call::of_or_insert(&mut request)));
-        SpanFuture::new(span, watch, || self.inner.call(request))
+        let call = (!span.is_disabled()).then(|| Call::of_or_insert(&mut request));
+        SpanFuture::new(span, call, || self.inner.call(request))
     }
 }
 

@@ -9,9 +9,11 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::timeout::is_over;
 use crate::{BoxError, Call, ReplyHead};
 
 /// How much is set aside on the word of the server alone, in bytes. More is taken as it arrives.
@@ -29,8 +31,9 @@ const FRAMES_AT_A_STRETCH: usize = 128;
 /// the limit holds for what comes out of it.
 ///
 /// A body that is larger, or breaks off, is a [`CollectError`], which keeps the reply's status and
-/// headers. A reply that is dropped half-read leaves them in the request's [`Call`]. Trailers are
-/// not kept.
+/// headers. A reply that is dropped half-read leaves them in the request's [`Call`]. Reading ends at
+/// the deadline of that call, with a [`Timeout`](crate::Timeout), also where no timeout is further
+/// out. Trailers are not kept.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -128,7 +131,14 @@ pin_project! {
     #[project = StateProjection]
     enum State<F, B> {
         Calling { #[pin] future: F, limit: usize, call: Option<Call> },
-        Reading { #[pin] reading: Reading<B> },
+        Reading {
+            #[pin]
+            reading: Reading<B>,
+            // There once the body has kept it waiting.
+            #[pin]
+            deadline: Option<Sleep>,
+        },
+        Over,
     }
 }
 
@@ -152,12 +162,31 @@ where
                 } => {
                     let reply = ready!(future.poll(cx)).map_err(Into::into)?;
                     let reading = Reading::new(reply, *limit, call.take());
-                    this.state.set(State::Reading { reading });
+                    this.state.set(State::Reading {
+                        reading,
+                        deadline: None,
+                    });
                 }
-                StateProjection::Reading { reading } => {
-                    let reply = ready!(reading.poll(cx))?;
-                    return Poll::Ready(Ok(reply.map(Full::new)));
+                StateProjection::Reading {
+                    mut reading,
+                    mut deadline,
+                } => {
+                    if let Poll::Ready(reply) = reading.as_mut().poll(cx) {
+                        return Poll::Ready(Ok(reply?.map(Full::new)));
+                    }
+                    let Some(call) = reading.call.clone() else {
+                        return Poll::Pending;
+                    };
+                    if deadline.is_none() {
+                        deadline.set(call.deadline().map(sleep_until));
+                    }
+                    if !is_over(deadline, cx) {
+                        return Poll::Pending;
+                    }
+                    call.give_up(|| this.state.set(State::Over));
+                    return Poll::Ready(Err(call.expired().into()));
                 }
+                StateProjection::Over => return Poll::Pending,
             }
         }
     }

@@ -145,6 +145,7 @@ pin_project! {
     enum State<S, R, F> {
         Waiting { inner: S, request: Option<R> },
         Calling { #[pin] future: F },
+        Over,
     }
 }
 
@@ -175,11 +176,12 @@ where
                         None => break,
                     }
                 }
+                StateProjection::Over => return Poll::Pending,
             };
             this.state.set(State::Calling { future });
         }
         if is_over(this.sleep, cx) {
-            this.call.record_timeout();
+            this.call.give_up(|| this.state.set(State::Over));
             return Poll::Ready(Err(Box::new(this.call.expired())));
         }
         Poll::Pending

@@ -121,7 +121,7 @@ where
         let call = Call::of_or_insert(&mut request);
         call.begin_send();
         DeliveryFuture {
-            future: self.inner.call(request),
+            future: Some(self.inner.call(request)),
             call,
         }
     }
@@ -129,12 +129,22 @@ where
 
 pin_project! {
     /// The future of [`RecordDelivery`]. Dropped before it is done, it leaves the send as one of
-    /// unknown outcome.
+    /// unknown outcome, unless the transport [knows](Call::record_unsent) that it did not happen.
     #[derive(Debug)]
     pub struct DeliveryFuture<F> {
+        // Gone once it is done.
         #[pin]
-        future: F,
+        future: Option<F>,
         call: Call,
+    }
+
+    impl<F> PinnedDrop for DeliveryFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                this.call.drop_send(|| this.future.set(None));
+            }
+        }
     }
 }
 
@@ -146,8 +156,12 @@ where
     type Output = Result<http::Response<B>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let outcome = ready!(this.future.poll(cx)).map_err(Into::into);
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let outcome = ready!(future.poll(cx)).map_err(Into::into);
+        this.future.set(None);
         this.call.end_send(match &outcome {
             Ok(reply) => Delivery::of_status(reply.status()),
             Err(error) => Delivery::of_error(&**error),
@@ -218,6 +232,40 @@ mod tests {
                 .is_err()
         );
         assert_eq!(call.delivery(), Delivery::Unknown);
+    }
+
+    #[tokio::test]
+    async fn a_send_that_had_no_connection_yet_did_not_happen() {
+        /// A transport that is still connecting when it is dropped.
+        struct Connecting(Call);
+
+        impl Future for Connecting {
+            type Output = Result<http::Response<()>, BoxError>;
+
+            fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+                Poll::Pending
+            }
+        }
+
+        impl Drop for Connecting {
+            fn drop(&mut self) {
+                self.0.record_unsent();
+            }
+        }
+
+        let call = Call::new();
+        let mut request = http::Request::new(());
+        request.extensions_mut().insert(call.clone());
+        let transport = tower::service_fn(|request: http::Request<()>| {
+            Connecting(Call::of(&request).expect("it is there").clone())
+        });
+        let mut service = DeliveryLayer::new().layer(transport);
+        let first = service.ready().await.expect("ready").call(request.clone());
+        let second = service.ready().await.expect("ready").call(request);
+        drop(first);
+        assert_eq!(call.delivery(), Delivery::Unknown, "one is under way");
+        drop(second);
+        assert_eq!((call.attempts(), call.delivery()), (2, Delivery::NotSent));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::observed::Watch;
 use crate::{BoxError, Call, Outcome};
 
 #[cfg(feature = "metrics")]
@@ -131,8 +130,8 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        let watch = Watch::new(Call::of_or_insert(&mut request));
-        let measured = Measured::start(self.recorder.clone(), self.unit, &request, watch);
+        let call = Call::of_or_insert(&mut request);
+        let measured = Measured::start(self.recorder.clone(), self.unit, &request, call);
         MetricsFuture {
             measured,
             future: self.inner.call(request),
@@ -178,11 +177,11 @@ struct Measured<R: Recorder> {
     subject: Subject,
     started: Instant,
     /// None once it is finished.
-    watch: Option<Watch>,
+    call: Option<Call>,
 }
 
 impl<R: Recorder> Measured<R> {
-    fn start<B>(recorder: R, unit: Unit, request: &http::Request<B>, watch: Watch) -> Self {
+    fn start<B>(recorder: R, unit: Unit, request: &http::Request<B>, call: Call) -> Self {
         let subject = Subject::of(request);
         match unit {
             Unit::Call => recorder.call_started(&subject),
@@ -193,17 +192,17 @@ impl<R: Recorder> Measured<R> {
             unit,
             subject,
             started: Instant::now(),
-            watch: Some(watch),
+            call: Some(call),
         }
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        if let Some(watch) = self.watch.take() {
-            self.tell(&watch, outcome);
+        if let Some(call) = self.call.take() {
+            self.tell(&call, outcome);
         }
     }
 
-    fn tell(&self, watch: &Watch, outcome: Outcome) {
+    fn tell(&self, call: &Call, outcome: Outcome) {
         let duration = self.started.elapsed();
         let subject = &self.subject;
         match self.unit {
@@ -211,8 +210,8 @@ impl<R: Recorder> Measured<R> {
                 subject,
                 outcome,
                 duration,
-                attempts: watch.call.attempts(),
-                permit_wait: watch.call.permit_wait(),
+                attempts: call.attempts(),
+                permit_wait: call.permit_wait(),
             }),
             Unit::Attempt => self.recorder.attempt_finished(&AttemptFinished {
                 subject,
@@ -225,8 +224,8 @@ impl<R: Recorder> Measured<R> {
 
 impl<R: Recorder> Drop for Measured<R> {
     fn drop(&mut self) {
-        if let Some(watch) = self.watch.take() {
-            self.tell(&watch, watch.dropped());
+        if let Some(call) = self.call.take() {
+            self.tell(&call, call.dropped());
         }
     }
 }

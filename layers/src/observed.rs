@@ -9,7 +9,8 @@ const NO_WAIT: u64 = u64::MAX;
 /// What layers leave in a [`Call`] for those that observe it.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    timeouts: AtomicU32,
+    /// How many layers are dropping what a limit of time gave up.
+    giving_up: AtomicU32,
     /// Nanoseconds.
     permit_wait: AtomicU64,
 }
@@ -17,19 +18,31 @@ pub(crate) struct Observed {
 impl Observed {
     pub(crate) fn new() -> Self {
         Self {
-            timeouts: AtomicU32::new(0),
+            giving_up: AtomicU32::new(0),
             permit_wait: AtomicU64::new(NO_WAIT),
         }
     }
 }
 
 impl Call {
-    /// Says that a limit of time ran out, and that what runs below it will be dropped.
+    /// Runs `drop`, which drops what a limit of time has given up.
     ///
     /// A layer that is dropped half-way can't tell a timeout further out from a caller who has gone
-    /// away. The timeouts of this crate say so here; one of your own should, too.
-    pub fn record_timeout(&self) {
-        self.observed().timeouts.fetch_add(1, Ordering::AcqRel);
+    /// away. The timeouts of this crate drop here what ran below them; one of your own should, too.
+    pub fn give_up(&self, drop: impl FnOnce()) {
+        /// Also where dropping panics.
+        struct Over<'a>(&'a AtomicU32);
+
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+
+        let giving_up = &self.observed().giving_up;
+        giving_up.fetch_add(1, Ordering::AcqRel);
+        let _over = Over(giving_up);
+        drop();
     }
 
     /// Adds to the time that the attempts of this call have waited for permission to be sent.
@@ -56,33 +69,14 @@ impl Call {
         }
     }
 
-    fn timeouts(&self) -> u32 {
-        self.observed().timeouts.load(Ordering::Acquire)
-    }
-}
-
-/// A call that is watched from now on, so that a future which is dropped knows why.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    pub(crate) call: Call,
-    timeouts: u32,
-}
-
-impl Watch {
-    pub(crate) fn new(call: Call) -> Self {
-        let timeouts = call.timeouts();
-        Self { call, timeouts }
-    }
-
-    /// How it ended, where it was dropped before it was done.
+    /// The outcome of what is being dropped before it was done.
     pub(crate) fn dropped(&self) -> Outcome {
-        if self.call.timeouts() == self.timeouts {
-            Outcome::Cancelled
-        } else {
-            Outcome::Failed {
-                error: ErrorType::Timeout,
-                status: self.call.interrupted_reply().map(|head| head.status),
-            }
+        if self.observed().giving_up.load(Ordering::Acquire) == 0 {
+            return Outcome::Cancelled;
+        }
+        Outcome::Failed {
+            error: ErrorType::Timeout,
+            status: self.interrupted_reply().map(|head| head.status),
         }
     }
 }
@@ -106,12 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_has_timed_out_only_where_someone_said_so_since() {
+    fn what_is_dropped_has_timed_out_only_while_someone_says_so() {
         let call = Call::new();
-        call.record_timeout();
-        let watch = Watch::new(call.clone());
-        assert_eq!(watch.dropped(), Outcome::Cancelled);
-        call.record_timeout();
-        assert_eq!(watch.dropped().error_type(), Some("timeout"));
+        assert_eq!(call.dropped(), Outcome::Cancelled);
+        call.give_up(|| assert_eq!(call.dropped().error_type(), Some("timeout")));
+        assert_eq!(call.dropped(), Outcome::Cancelled);
     }
 }

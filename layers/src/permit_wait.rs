@@ -19,6 +19,13 @@ pin_project! {
         #[pin]
         sleep: Option<Sleep>,
     }
+
+    impl PinnedDrop for PermitWait {
+        // However it ended: a wait in vain is one that should be seen.
+        fn drop(this: Pin<&mut Self>) {
+            this.call.record_permit_wait(this.started.elapsed());
+        }
+    }
 }
 
 impl PermitWait {
@@ -52,10 +59,7 @@ impl Future for PermitWait {
                 return Poll::Ready(Err(this.call.expired().into()));
             }
             let (at_least, look_again) = match this.place.poll_enter(cx) {
-                Answer::Entered(entered) => {
-                    this.call.record_permit_wait(this.started.elapsed());
-                    return Poll::Ready(Ok(entered));
-                }
+                Answer::Entered(entered) => return Poll::Ready(Ok(entered)),
                 Answer::Wait {
                     at_least,
                     look_again,

@@ -122,7 +122,7 @@ where
         let attempts = RetryOverride::of(&request).attempts_or(self.policy.max_attempts());
         call.limit_attempts(attempts);
         let mut progress = Progress::new(&request, &call);
-        let copy = (call.attempt_limit() > Some(1)).then(|| request.clone());
+        let copy = (call.attempt_limit() != Some(1)).then(|| request.clone());
 
         // The clone stays behind: the one that was asked for readiness is the one to call.
         let clone = self.inner.clone();

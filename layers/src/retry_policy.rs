@@ -161,7 +161,7 @@ impl RetryPolicy {
     ) -> Option<Duration> {
         let attempt = progress.attempts(call);
         let overridden = self.classify.as_ref().and_then(|own| own(outcome));
-        let class = overridden.unwrap_or_else(|| progress.class_of(outcome));
+        let class = overridden.unwrap_or_else(|| progress.class_of(call, outcome));
         let (delay, stopped) = match self.may_repeat(class, progress) {
             Err(stop) => (None, Some(stop)),
             Ok(()) => {

@@ -1,7 +1,8 @@
 use http::Method;
 
 use crate::{
-    AttemptOutcome, Call, Operation, RetryBudget, RetryClass, RetryOverride, Safety, is_refusal,
+    AttemptOutcome, Call, Delivery, Operation, RetryBudget, RetryClass, RetryOverride, Safety,
+    is_refusal,
 };
 
 /// How far the retries of one call have come.
@@ -86,12 +87,24 @@ impl Progress {
     }
 
     /// The class of the outcome of the attempt that is over.
-    pub(crate) fn class_of(&self, outcome: &AttemptOutcome<'_>) -> RetryClass {
+    pub(crate) fn class_of(&self, call: &Call, outcome: &AttemptOutcome<'_>) -> RetryClass {
         match RetryClass::of(outcome) {
-            // A service that was not even ready has had nothing of the request.
-            RetryClass::Transient if !self.handed_on => RetryClass::NotSent,
+            RetryClass::Transient if self.sent_nothing(call) => RetryClass::NotSent,
             class => class,
         }
+    }
+
+    /// Whether the attempt that is over is known to have sent nothing: the service was not even
+    /// ready, or the attempt was given up in a queue or while it was connecting.
+    fn sent_nothing(&self, call: &Call) -> bool {
+        if !self.handed_on {
+            return true;
+        }
+        if call.attempts() == self.counted_before {
+            // Without a recorder there is nobody who would have counted it.
+            return call.has_recorder();
+        }
+        call.delivery() == Delivery::NotSent
     }
 
     /// Whether `class` is one that is tried once only, and has been.

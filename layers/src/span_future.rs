@@ -5,8 +5,7 @@ use pin_project_lite::pin_project;
 use tracing::Span;
 
 use crate::conventions::protocol_version;
-use crate::observed::Watch;
-use crate::{BoxError, Outcome};
+use crate::{BoxError, Call, Outcome};
 
 /// The name that the spans of this crate are filtered by.
 pub(crate) const TARGET: &str = "idpflare_layers";
@@ -21,14 +20,14 @@ pin_project! {
         future: Option<F>,
         span: Span,
         // None where nobody listens.
-        watch: Option<Watch>,
+        call: Option<Call>,
     }
 
     impl<F> PinnedDrop for SpanFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(watch) = this.watch.take() {
-                record(this.span, &watch, &watch.dropped());
+            if let Some(call) = this.call.take() {
+                record(this.span, &call, &call.dropped());
                 let _entered = this.span.enter();
                 this.future.set(None);
             }
@@ -37,14 +36,10 @@ pin_project! {
 }
 
 impl<F> SpanFuture<F> {
-    /// Makes the future inside `span`. There is a `watch` only where somebody listens.
-    pub(crate) fn new(span: Span, watch: Option<Watch>, future: impl FnOnce() -> F) -> Self {
+    /// Makes the future inside `span`. There is a `call` only where somebody listens.
+    pub(crate) fn new(span: Span, call: Option<Call>, future: impl FnOnce() -> F) -> Self {
         let future = Some(span.in_scope(future));
-        Self {
-            future,
-            span,
-            watch,
-        }
+        Self { future, span, call }
     }
 }
 
@@ -66,13 +61,13 @@ where
             this.future.set(None);
             result
         };
-        if let Some(watch) = this.watch.take() {
+        if let Some(call) = this.call.take() {
             if let Ok(reply) = &result
                 && let Some(version) = protocol_version(reply.version())
             {
                 this.span.record("network.protocol.version", version);
             }
-            record(this.span, &watch, &Outcome::of(&result));
+            record(this.span, &call, &Outcome::of(&result));
         }
         // The span ends here, not when the caller has let go of this future.
         *this.span = Span::none();
@@ -81,8 +76,8 @@ where
 }
 
 /// Records how it ended. A field that the span does not have is left out of it.
-fn record(span: &Span, watch: &Watch, outcome: &Outcome) {
-    span.record("call.attempts", i64::from(watch.call.attempts()));
+fn record(span: &Span, call: &Call, outcome: &Outcome) {
+    span.record("call.attempts", i64::from(call.attempts()));
     if let Some(status) = outcome.status() {
         span.record("http.response.status_code", i64::from(status.as_u16()));
     }

@@ -66,10 +66,11 @@ impl Error {
     fn timed_out(timeout: &Timeout, call: &Call) -> Self {
         let mut this = Self::new(ErrorKind::Timeout, timeout.to_string());
         this.0.timeout = Some(timeout.clone());
-        if let Some(head) = call.interrupted_reply() {
-            return this.with_head(head.status, head.headers);
+        let this = this.with_earlier(call);
+        match call.interrupted_reply() {
+            Some(head) => this.with_head(head.status, head.headers),
+            None => this,
         }
-        this.with_earlier(call)
     }
 
     /// Tells what an earlier attempt met, where that says more of what is wrong than that the last

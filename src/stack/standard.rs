@@ -1,5 +1,6 @@
 //! The standard stack, as one static type and as data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,10 +13,10 @@ use idpflare_layers::{
     DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer,
     RetryPolicy,
 };
-use tower::{Service, ServiceBuilder};
+use tower::{Layer, Service};
 use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
 
-use super::{BoxService, Stack};
+use super::{BoxService, Stack, StackLayer};
 
 /// What the layers of the standard stack are made of.
 pub(crate) struct Settings {
@@ -40,56 +41,38 @@ impl Settings {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        BoxService::new(
-            ServiceBuilder::new()
-                .layer(CallSpanLayer::new())
-                .layer(self.deadline())
-                .layer(self.retry())
-                .layer(self.rate_limit())
-                .layer(self.attempt_timeout())
-                .layer(AttemptSpanLayer::new())
-                .layer(self.auth())
-                .layer(self.collect())
-                .layer(self.below())
-                .service(transport),
-        )
+        BoxService::new((self.layers(), self.below()).layer(transport))
     }
 
     /// The same as data, to be changed.
     pub(crate) fn stack(&self) -> Stack {
-        Stack { slots: Vec::new() }
-            .with(Stack::CALL_SPAN, CallSpanLayer::new())
-            .with(Stack::DEADLINE, self.deadline())
-            .with(Stack::RETRY, self.retry())
-            .with(Stack::RATE_LIMIT, self.rate_limit())
-            .with(Stack::ATTEMPT_TIMEOUT, self.attempt_timeout())
-            .with(Stack::ATTEMPT_SPAN, AttemptSpanLayer::new())
-            .with(Stack::AUTH, self.auth())
-            .with(Stack::COLLECT, self.collect())
+        let (call_span, deadline, retry, rate_limit, timeout, attempt_span, auth, collect) =
+            self.layers();
+        let layers: [Arc<dyn StackLayer>; SLOTS.len()] = [
+            Arc::new(call_span),
+            Arc::new(deadline),
+            Arc::new(retry),
+            Arc::new(rate_limit),
+            Arc::new(timeout),
+            Arc::new(attempt_span),
+            Arc::new(auth),
+            Arc::new(collect),
+        ];
+        Stack::of(SLOTS.into_iter().zip(layers), self.deadline)
     }
 
-    fn deadline(&self) -> DeadlineLayer {
-        DeadlineLayer::new(self.deadline)
-    }
-
-    fn retry(&self) -> RetryLayer {
-        RetryLayer::new(self.retry.clone())
-    }
-
-    fn rate_limit(&self) -> RateLimitLayer {
-        RateLimitLayer::new(self.rate_limiter.clone())
-    }
-
-    fn attempt_timeout(&self) -> AttemptTimeoutLayer {
-        AttemptTimeoutLayer::new(self.attempt_timeout)
-    }
-
-    fn auth(&self) -> ApiKeyLayer {
-        ApiKeyLayer::new(self.key.clone(), self.origin.clone())
-    }
-
-    fn collect(&self) -> CollectLayer {
-        CollectLayer::new(self.max_reply_bytes)
+    /// The layers of [`SLOTS`], in one place for both.
+    fn layers(&self) -> Layers {
+        (
+            CallSpanLayer::new(),
+            DeadlineLayer::new(self.deadline),
+            RetryLayer::new(self.retry.clone()),
+            RateLimitLayer::new(self.rate_limiter.clone()),
+            AttemptTimeoutLayer::new(self.attempt_timeout),
+            AttemptSpanLayer::new(),
+            ApiKeyLayer::new(self.key.clone(), self.origin.clone()),
+            CollectLayer::new(self.max_reply_bytes),
+        )
     }
 
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
@@ -102,5 +85,28 @@ impl Settings {
         (headers, DeliveryLayer::new())
     }
 }
+
+/// Outermost first.
+const SLOTS: [&str; 8] = [
+    Stack::CALL_SPAN,
+    Stack::DEADLINE,
+    Stack::RETRY,
+    Stack::RATE_LIMIT,
+    Stack::ATTEMPT_TIMEOUT,
+    Stack::ATTEMPT_SPAN,
+    Stack::AUTH,
+    Stack::COLLECT,
+];
+
+type Layers = (
+    CallSpanLayer,
+    DeadlineLayer,
+    RetryLayer,
+    RateLimitLayer,
+    AttemptTimeoutLayer,
+    AttemptSpanLayer,
+    ApiKeyLayer,
+    CollectLayer,
+);
 
 type FixedHeaders = SetMultipleRequestHeadersLayer<Request<Full<Bytes>>>;

@@ -2,9 +2,13 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unused_macros, unused_imports, reason = "each test uses a part of it")]
 
+pub(crate) mod capture;
 pub(crate) mod server;
 
+use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use idpflare_management::{
     ClientSecret, CreatedApiKey, CreatedClient, OAuthClientPage, RevokedSessions, RevokedTokens,
@@ -99,6 +103,21 @@ impl ToJson for CreatedClient {
 impl ToJson for ClientSecret {
     fn to_json(&self) -> Value {
         json!({"client_secret": self.client_secret.expose_secret()})
+    }
+}
+
+/// A body that never has anything to say.
+pub(crate) struct Pending;
+
+impl http_body::Body for Pending {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Pending
     }
 }
 
