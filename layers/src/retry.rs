@@ -22,7 +22,23 @@ use crate::{AttemptOutcome, BoxError, Call, Failure, ReplyHead, RetryOverride, R
 /// as well, and there [`Call::last_failure`] keeps why the last attempt was not the only one.
 ///
 /// It never waits for longer than the call has time: where the deadline comes first, the outcome is
-/// returned at once. The last outcome is always returned as it was, reply or error.
+/// returned at once. The last outcome is always returned as it was, reply or error; where a service
+/// that is tried again is not ready before the deadline, that is a [`Timeout`](crate::Timeout).
+///
+/// The request's body must be `Clone`, so that there is something to send again. One that is read
+/// only once does not compile; leave this layer out of its stack, or collect it first, into a
+/// [`Full`](http_body_util::Full).
+///
+/// ```compile_fail
+/// use idpflare_layers::{BoxError, RetryLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// struct Once; // not Clone
+/// let service = RetryLayer::default().layer(service_fn(async |_: http::Request<Once>| {
+///     Ok::<_, BoxError>(http::Response::new(()))
+/// }));
+/// let reply = service.oneshot(http::Request::new(Once));
+/// ```
 ///
 /// The first attempt is made by the service that was polled ready; each later one by a new clone of
 /// it, which is polled ready inside the future. A clone that fails there has used up an attempt.
@@ -158,6 +174,16 @@ pin_project! {
         call: Call,
         policy: Arc<RetryPolicy>,
     }
+
+    impl<S, B> PinnedDrop for RetryFuture<S, B>
+    where
+        S: Service<http::Request<B>>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            this.policy.release(this.progress);
+        }
+    }
 }
 
 pin_project! {
@@ -193,13 +219,12 @@ where
                     let readiness = service.poll_ready(cx).map_err(Into::into);
                     // Looked at even where the service is ready: nothing is sent after it.
                     let late = this.call.remaining().is_some_and(|left| left.is_zero());
-                    if late || (readiness.is_pending() && is_over(deadline, cx)) {
-                        this.state.set(State::Over);
-                        return Poll::Ready(Err(this.call.expired().into()));
-                    }
-                    match ready!(readiness) {
-                        Err(error) => Err(error),
-                        Ok(()) => {
+                    let late = late || (readiness.is_pending() && is_over(deadline, cx));
+                    match readiness {
+                        _ if late => Err(this.call.expired().into()),
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Err(error)) => Err(error),
+                        Poll::Ready(Ok(())) => {
                             let Some(request) = this.request.clone() else {
                                 return Poll::Pending;
                             };

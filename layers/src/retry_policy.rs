@@ -189,6 +189,14 @@ impl RetryPolicy {
         delay.filter(|_| stopped.is_none())
     }
 
+    /// Gives back what was taken for an attempt that was not made.
+    pub(crate) fn release(&self, progress: &mut Progress) {
+        match progress.take_reserved() {
+            0 => {}
+            reserved => self.budget.refund(reserved),
+        }
+    }
+
     /// Whether a repeat makes sense and is safe.
     fn may_repeat(&self, class: RetryClass, progress: &Progress) -> Result<(), RetryStop> {
         let repeatable = match progress.safety() {

@@ -21,6 +21,8 @@ pub(crate) struct Progress {
     tried_newer_credential: bool,
     tried_other_connection: bool,
     cost: u32,
+    /// What was taken from the budget for an attempt that has not been handed on yet.
+    reserved: u32,
 }
 
 impl Progress {
@@ -38,6 +40,7 @@ impl Progress {
             tried_newer_credential: false,
             tried_other_connection: false,
             cost: RetryBudget::SUCCESS,
+            reserved: 0,
         }
     }
 
@@ -63,6 +66,7 @@ impl Progress {
     /// The service below is about to be called.
     pub(crate) fn hands_on(&mut self, call: &Call) {
         self.handed_on = true;
+        self.reserved = 0;
         if self.own > 1 {
             call.set_interrupted_reply(None);
         }
@@ -101,8 +105,9 @@ impl Progress {
             return true;
         }
         if call.attempts() == self.counted_before {
-            // Without a recorder there is nobody who would have counted it.
-            return call.has_recorder();
+            // Somebody must be there who would have counted it; not further out, though, where one
+            // send stands for all attempts and is open until the last is over.
+            return call.has_recorder() && !call.has_open_send();
         }
         call.delivery() == Delivery::NotSent
     }
@@ -124,6 +129,12 @@ impl Progress {
             _ => {}
         }
         self.cost = cost.unwrap_or(self.cost);
+        self.reserved = cost.unwrap_or_default();
+    }
+
+    /// What was taken for an attempt that was not made.
+    pub(crate) fn take_reserved(&mut self) -> u32 {
+        std::mem::take(&mut self.reserved)
     }
 
     /// What a success gives to the budget.

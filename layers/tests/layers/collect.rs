@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use idpflare_layers::{
     AttemptTimeoutLayer, BoxError, Call, CollectError, CollectLayer, DeliveryLayer, ReplyHead,
-    Timeout, TransportError, collect,
+    Timeout, TimeoutScope, TransportError, collect,
 };
 use tokio::time::{advance, timeout};
 use tower::{Layer, ServiceExt};
@@ -300,4 +300,25 @@ async fn the_function_does_what_the_layer_does() {
     let half = collect(script([data("1"), Step::Hang]), 2, call.clone());
     assert!(timeout(Duration::from_secs(1), half).await.is_err());
     assert!(call.interrupted_reply().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_ends_at_the_deadline_of_the_call() {
+    let (transport, mut server) = mock::pair::<http::Request<()>, http::Response<Script>>();
+    let service = CollectLayer::new(64).layer(transport);
+    let (request, call) = request();
+    call.limit_to(secs(5));
+    let serve = async {
+        let (_, respond) = server.next_request().await.expect("one request");
+        let mut reply = http::Response::new(Script::new([Step::Data("x".into()), Step::Hang]));
+        *reply.status_mut() = StatusCode::BAD_GATEWAY;
+        respond.send_response(reply);
+    };
+    let started = tokio::time::Instant::now();
+    let (collected, ()) = tokio::join!(service.oneshot(request), serve);
+    let error = collected.expect_err("the deadline");
+    assert_eq!(typed::<Timeout>(&error).scope(), TimeoutScope::Call);
+    assert_eq!(started.elapsed(), secs(5));
+    let head = call.interrupted_reply().expect("the head has arrived");
+    assert_eq!(head.status, StatusCode::BAD_GATEWAY);
 }

@@ -2,11 +2,13 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use idpflare_layers::{
     AttemptFinished, AttemptTimeoutLayer, BoxError, Call, CallFinished, DeliveryLayer, ErrorType,
-    MetricsLayer, Operation, Outcome, Recorder, Safety, Subject, TransportError,
+    MetricsLayer, Operation, Outcome, Rate, RateLimitLayer, RateLimiter, Recorder, RetryLayer,
+    Safety, Subject, TransportError,
 };
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
@@ -148,6 +150,53 @@ async fn what_a_timeout_gave_up_is_not_cancelled() {
     assert!(service.oneshot(request().0).await.is_err());
     let end = log.take().pop().expect("an end");
     assert!(end.contains("Timeout"), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_away_after_a_timeout_has_cancelled() {
+    let log = Arc::new(Log::default());
+    let (transport, _server) = transport();
+    let service = ServiceBuilder::new()
+        .layer(MetricsLayer::per_call(Arc::clone(&log)))
+        .layer(RetryLayer::default())
+        .layer(AttemptTimeoutLayer::new(secs(10)))
+        .layer(MetricsLayer::per_attempt(Arc::clone(&log)))
+        .service(transport);
+    let sending = tokio::time::timeout(secs(15), service.oneshot(request().0));
+    assert!(sending.await.is_err());
+    let ends: Vec<_> = log
+        .take()
+        .into_iter()
+        .filter(|line| line.contains("Timeout") || line.contains("Cancelled"))
+        .collect();
+    let [first, second, call] = &ends[..] else {
+        panic!("{ends:?}");
+    };
+    assert!(
+        first.starts_with("attempt Failed") && first.contains("Timeout"),
+        "{first}"
+    );
+    assert!(second.starts_with("attempt Cancelled"), "{second}");
+    assert!(call.starts_with("call Cancelled"), "{call}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_in_vain_is_one() {
+    for (deadline, cancelled_after, waited) in [
+        (secs(3), None, Duration::ZERO),
+        (secs(60), Some(secs(4)), secs(4)),
+    ] {
+        let limiter = RateLimiter::new(Rate::MAX);
+        limiter.pause(secs(30));
+        let (transport, _server) = transport();
+        let service = RateLimitLayer::new(limiter).layer(transport);
+        let (request, call) = request();
+        call.limit_to(deadline);
+        let sending = service.oneshot(request);
+        let cancelled_after = cancelled_after.unwrap_or(secs(100));
+        let _ = tokio::time::timeout(cancelled_after, sending).await;
+        assert_eq!(call.permit_wait(), Some(waited));
+    }
 }
 
 #[tokio::test]

@@ -120,6 +120,41 @@ async fn waiting_for_readiness_ends_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_sent_in_the_end_costs_nothing() {
+    for (second, cancelled_after) in [
+        (Turn::NeverReady, None),
+        (Turn::NeverReady, Some(secs(2))),
+        // Still waiting for its turn.
+        (Turn::Reply(200), Some(Duration::ZERO)),
+    ] {
+        let decisions = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&decisions);
+        let budget = RetryBudget::new(100);
+        let policy = RetryPolicy::new()
+            .budget(budget.clone())
+            .on_decision(move |decision| {
+                let decision = (decision.attempt, decision.stopped);
+                log.lock().expect("no panic").push(decision);
+            });
+        let (service, scripted) = retry(policy, [Turn::RetryAfter(503, "1"), second]);
+        let (request, _) = within(secs(5));
+        let sending = service.oneshot(request);
+        match cancelled_after {
+            None => assert!(sending.await.is_err()),
+            Some(after) => assert!(tokio::time::timeout(after, sending).await.is_err()),
+        }
+        assert_eq!(scripted.sent_at().len(), 1);
+        assert_eq!(budget.available(), Some(100));
+        // Nobody hears that there is another attempt, and then nothing.
+        let told = decisions.lock().expect("no panic").clone();
+        match cancelled_after {
+            None => assert_eq!(told, [(1, None), (2, Some(RetryStop::Final))]),
+            Some(_) => assert_eq!(told, [(1, None)]),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clone_that_fails_to_be_ready_uses_up_an_attempt() {
     use Turn::{FailsReadiness, Reply};
     for (turns, outcome, sends) in [

@@ -6,8 +6,9 @@ use http::Uri;
 use http::header::AUTHORIZATION;
 use idpflare_layers::{
     ApiKey, ApiKeyLayer, AttemptTimeoutLayer, BoxError, Call, CollectLayer, DeadlineLayer,
-    Delivery, DeliveryLayer, Failure, KeyHandle, NewerCredential, Operation, Origin, RetryLayer,
-    RetryOverride, RetryPolicy, Safety, Timeout, TimeoutScope, TransportError,
+    Delivery, DeliveryLayer, Failure, KeyHandle, NewerCredential, Operation, Origin, Rate,
+    RateLimitLayer, RateLimiter, RetryLayer, RetryOverride, RetryPolicy, Safety, Timeout,
+    TimeoutScope, TransportError,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
@@ -148,6 +149,47 @@ async fn errors_that_nobody_counted_are_unknown_unless_somebody_would_have() {
     assert_eq!(outcome(true, untyped).await, (0, Delivery::NotSent));
     let refused: fn() -> BoxError = || TransportError::connect("refused".into()).into();
     assert_eq!(outcome(false, refused).await, (2, Delivery::NotSent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_before_it_was_sent_is_safe_to_repeat() {
+    let create = || {
+        let mut request = http::Request::post("https://api.example.com/users").body(());
+        let request = request.as_mut().expect("a request");
+        let call = Call::of_or_insert(request);
+        call.announce_recorder();
+        (request.clone(), call)
+    };
+    // The attempt ends while it waits for a permit.
+    let queue = || {
+        let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
+        limiter.pause(secs(15));
+        (
+            RetryLayer::default(),
+            AttemptTimeoutLayer::new(secs(10)),
+            RateLimitLayer::new(limiter),
+        )
+    };
+    let (request, call) = create();
+    let service = (queue(), DeliveryLayer::new()).layer(statuses(&[201]));
+    let reply = service.oneshot(request).await.expect("the second time");
+    assert_eq!((reply.status().as_u16(), call.attempts()), (201, 1));
+
+    // It is the same, but what counts is further out and knows nothing of attempts.
+    let (request, call) = create();
+    let service = (DeliveryLayer::new(), queue()).layer(statuses(&[201]));
+    assert!(service.oneshot(request).await.is_err());
+    assert_eq!(call.delivery(), Delivery::Unknown);
+
+    // The attempt ends while the server has it.
+    let (request, call) = create();
+    let hangs = service_fn(async |_: http::Request<()>| {
+        std::future::pending::<Result<http::Response<()>, BoxError>>().await
+    });
+    let timeout = AttemptTimeoutLayer::new(secs(10));
+    let service = (RetryLayer::default(), timeout, DeliveryLayer::new()).layer(hangs);
+    assert!(service.oneshot(request).await.is_err());
+    assert_eq!((call.attempts(), call.delivery()), (1, Delivery::Unknown));
 }
 
 #[tokio::test(start_paused = true)]

@@ -203,6 +203,9 @@ async fn attempts_can_be_set_for_all_and_for_one() {
         (3, Some(RetryOverride::never()), 1),
         (3, Some(RetryOverride::new().attempts(5)), 5),
         (3, Some(RetryOverride::new()), 3),
+        // The budget of 500 ends them: a retry takes 5.
+        (u32::MAX, None, 101),
+        (3, Some(RetryOverride::new().attempts(u32::MAX)), 101),
     ] {
         let policy = RetryPolicy::new().attempts(all);
         assert_eq!(sends(policy, READ, one, gone).await, sent, "{all} {one:?}");

@@ -45,6 +45,20 @@ async fn a_wait_that_is_too_long_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_no_time_left_takes_no_permit() {
+    let (log, served) = Log::new();
+    let limiter = RateLimiter::new(rate(1));
+    let service = RateLimitLayer::new(limiter).layer(log);
+    let mut late = http::Request::new(1);
+    Call::of_or_insert(&mut late).limit_to(Duration::ZERO);
+    let error = service.clone().oneshot(late).await.expect_err("too late");
+    assert_eq!(typed::<Timeout>(&error).scope(), TimeoutScope::Call);
+    let started = Instant::now();
+    assert!(service.oneshot(http::Request::new(2)).await.is_ok());
+    assert_eq!(logged(served), [(2, started)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_already_is_told_when_a_pause_makes_it_too_long() {
     let (log, _served) = Log::new();
     let limiter = RateLimiter::builder(rate(1)).max_wait(secs(5)).build();
