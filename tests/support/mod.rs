@@ -4,6 +4,8 @@
 
 pub(crate) mod capture;
 pub(crate) mod server;
+#[cfg(feature = "hyper")]
+pub(crate) mod tls;
 
 use std::convert::Infallible;
 use std::path::Path;

@@ -28,7 +28,7 @@ impl Scripted {
         let count = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                if read_request(&mut stream).await {
+                if read_request(&mut stream).await.is_some() {
                     count.fetch_add(1, Ordering::SeqCst);
                     tokio::spawn(script(stream));
                 }
@@ -65,15 +65,12 @@ impl Scripted {
     }
 }
 
-/// Reads a request with its body; false where the connection ended before. What is left unread when
-/// a connection is closed takes the reply with it.
-pub(crate) async fn read_request(stream: &mut TcpStream) -> bool {
+/// Reads a request with its body, and returns its head in lower case; `None` where the connection
+/// ended before. What is left unread when a connection is closed takes the reply with it.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte.to_ascii_lowercase()),
-            Err(_) => return false,
-        }
+        head.push(stream.read_u8().await.ok()?.to_ascii_lowercase());
     }
     let head = String::from_utf8(head).expect("a head of ASCII");
     let length = head
@@ -81,5 +78,6 @@ pub(crate) async fn read_request(stream: &mut TcpStream) -> bool {
         .find_map(|line| line.strip_prefix("content-length: "))
         .map_or(0, |length| length.parse().expect("a length"));
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.is_ok()
+    stream.read_exact(&mut body).await.ok()?;
+    Some(head)
 }

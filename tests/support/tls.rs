@@ -1,0 +1,86 @@
+//! Certificates of the tests' own, and servers that have them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use idpflare_management::{Certificate, Identity, Transport, TransportBuilder};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+
+/// A certificate authority of a test's own.
+pub(crate) struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) root: rcgen::Certificate,
+}
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).expect("a root");
+        Self {
+            issuer: Issuer::new(params, key),
+            root,
+        }
+    }
+
+    pub(crate) fn root(&self) -> Certificate {
+        Certificate::from_pem(self.root.pem().as_bytes()).expect("a certificate")
+    }
+
+    pub(crate) fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate, key)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        let (certificate, key) = self.issue("client.example");
+        let pem = certificate.pem();
+        Identity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).expect("an identity")
+    }
+}
+
+/// A listener on a free port, and what makes TLS of its connections, with a certificate for `name`.
+/// It asks clients for one of `clients`, if that is given.
+pub(crate) async fn listen(
+    ca: &Ca,
+    name: &str,
+    alpn: &[&str],
+    clients: Option<&Ca>,
+) -> (TlsAcceptor, TcpListener) {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.root.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        }
+    };
+    let (certificate, key) = ca.issue(name);
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let mut config = builder
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a certificate with its key");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    (TlsAcceptor::from(Arc::new(config)), listener)
+}
+
+pub(crate) fn at(name: &str, address: SocketAddr) -> String {
+    format!("https://{name}:{}", address.port())
+}
+
+pub(crate) fn trusting(ca: &Ca) -> TransportBuilder {
+    Transport::builder().root_certificate(ca.root())
+}
