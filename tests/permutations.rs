@@ -5,27 +5,19 @@
 
 mod support;
 
-use std::collections::VecDeque;
 use std::io::Write;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
 use idpflare_management::layers::{
-    ApiKey, AttemptFinished, BoxError, CallFinished, MetricsLayer, Rate, RateLimiter, Recorder,
-    Subject,
+    ApiKey, AttemptFinished, CallFinished, MetricsLayer, Rate, RateLimiter, Recorder, Subject,
 };
 use idpflare_management::*;
 use support::capture::Capture;
+use support::strict::{Act, OLD_KEY, Strict};
 use tokio::time::Instant;
-use tower::Service;
 
-const OLD_KEY: &str = "idk_old_secret";
-const NEW_KEY: &str = "idk_new_secret";
 const DEADLINE: Duration = Duration::from_secs(30);
 const ATTEMPT_LIMIT: u32 = 3;
 
@@ -41,85 +33,6 @@ const SLOTS: [&str; 8] = [
 ];
 
 type Order = [&'static str; SLOTS.len()];
-
-/// What the server does with one request.
-#[derive(Clone, Copy)]
-enum Act {
-    Answer(u16),
-    /// 429, asking for a wait of so many seconds.
-    TooMany(u64),
-    Hang,
-    /// 200, and then nothing more.
-    HangInBody,
-    /// 401, after the key was rotated behind the client's back.
-    RotateAndRefuse,
-}
-
-/// A transport that plays a script, and panics where it is called without having said that it is
-/// ready, or by a clone of the one that was asked. Each clone takes its time to be ready.
-struct Strict {
-    script: Arc<Mutex<Script>>,
-    asked: bool,
-    is_ready: bool,
-}
-
-struct Script {
-    acts: VecDeque<Act>,
-    key: KeyHandle,
-    sends: u32,
-}
-
-impl Clone for Strict {
-    fn clone(&self) -> Self {
-        Self {
-            script: Arc::clone(&self.script),
-            asked: false,
-            is_ready: false,
-        }
-    }
-}
-
-impl Service<Request<Full<Bytes>>> for Strict {
-    type Response = Response<ReplyBody>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if !std::mem::replace(&mut self.asked, true) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.is_ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        assert!(std::mem::take(&mut self.is_ready), "called unready");
-        let mut script = self.script.lock().expect("not poisoned");
-        script.sends += 1;
-        assert!(request.headers().contains_key("authorization"));
-        let act = script.acts.pop_front().unwrap_or(Act::Answer(204));
-        let mut reply = Response::new(ReplyBody::default());
-        match act {
-            Act::Hang => return Box::pin(std::future::pending()),
-            Act::HangInBody => *reply.body_mut() = ReplyBody::streamed(support::Pending),
-            Act::Answer(status) => {
-                *reply.status_mut() = StatusCode::from_u16(status).expect("a status");
-            }
-            Act::TooMany(wait) => {
-                *reply.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-                reply
-                    .headers_mut()
-                    .insert("retry-after", HeaderValue::from(wait));
-            }
-            Act::RotateAndRefuse => {
-                script.key.rotate(ApiKey::new(NEW_KEY).expect("a key"));
-                *reply.status_mut() = StatusCode::UNAUTHORIZED;
-            }
-        }
-        Box::pin(std::future::ready(Ok(reply)))
-    }
-}
 
 /// Keeps all that it is told as text.
 #[derive(Clone, Default)]
@@ -178,16 +91,7 @@ impl Outcome {
 async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Duration>) -> Outcome {
     let place = order.join(" > ");
     let key = KeyHandle::new(ApiKey::new(OLD_KEY).expect("a key"));
-    let script = Arc::new(Mutex::new(Script {
-        acts: acts.iter().copied().collect(),
-        key: key.clone(),
-        sends: 0,
-    }));
-    let transport = Strict {
-        script: Arc::clone(&script),
-        asked: false,
-        is_ready: false,
-    };
+    let transport = Strict::new(acts, &key);
     let limiter = RateLimiter::new(Rate::MAX);
     if let Some(wait) = paused {
         limiter.pause(wait);
@@ -204,7 +108,7 @@ async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Dur
             assert!(stack.names().eq(order.iter().copied()), "{stack}");
             stack.insert_after(order[order.len() - 1], "attempt metrics", attempts)
         })
-        .build_with(transport)
+        .build_with(transport.clone())
         .expect("a client")
         .map_service(|service| tower::Layer::layer(&MetricsLayer::per_call(told.clone()), service));
     let started = Instant::now();
@@ -212,7 +116,7 @@ async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Dur
     let outcome = Outcome {
         place,
         result,
-        sends: script.lock().expect("not poisoned").sends,
+        sends: transport.sends(),
         elapsed: started.elapsed(),
     };
     check(&outcome);

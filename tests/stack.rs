@@ -1,5 +1,7 @@
 //! The stack as data: what can be done to it, what goes into it, and that it is what it replaces.
 
+mod support;
+
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,9 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
-use idpflare_management::layers::BoxError;
+use idpflare_management::layers::{
+    ApiKey, AttemptFinished, Backoff, BoxError, MetricsLayer, Rate, RateLimiter, Recorder,
+    RetryPolicy,
+};
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::*;
+use support::capture::Capture;
+use support::strict::{Act, OLD_KEY, Strict};
+use tokio::time::Instant;
 use tower::buffer::BufferLayer;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -136,48 +144,101 @@ fn a_slot_that_is_not_there_is_told_with_those_that_are() {
     }
 }
 
-/// What goes over the wire and what comes back, of one client over a service that answers so.
-async fn observed(
-    reply: &Response<Full<Bytes>>,
+/// All that can be seen of one call to a server that does `acts`.
+#[derive(Debug, PartialEq)]
+struct Observed {
+    outcome: String,
+    sends: u32,
+    elapsed: Duration,
+    spans: String,
+}
+
+async fn observe(
+    acts: &[Act],
+    paused: Duration,
     change: impl FnOnce(ClientBuilder) -> ClientBuilder,
-) -> (Vec<String>, String) {
-    let sent = Arc::new(Mutex::new(Vec::new()));
-    let (keep, reply) = (Arc::clone(&sent), reply.clone());
-    let transport = service_fn(move |request: Request<Full<Bytes>>| {
-        let mut headers: Vec<_> = request
-            .headers()
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
-            .collect();
-        headers.sort();
-        let line = format!("{} {} {headers:?}", request.method(), request.uri());
-        keep.lock().expect("not poisoned").push(line);
-        std::future::ready(Ok::<_, BoxError>(reply.clone()))
-    });
+) -> Observed {
+    let (capture, _listening) = Capture::start();
+    let key = KeyHandle::new(ApiKey::new(OLD_KEY).expect("a key"));
+    let transport = Strict::new(acts, &key);
+    let limiter = RateLimiter::new(Rate::MAX);
+    limiter.pause(paused);
+    let policy = RetryPolicy::new().backoff(Backoff::default().seeded(7));
     let builder = Client::builder("https://idp.example.com")
-        .api_key("idk_test")
-        .max_reply_bytes(100);
-    let client = change(builder).build_with(transport).expect("a client");
-    let outcome = client.send(CreateUser::new("a@b.c")).await;
-    let sent = sent.lock().expect("not poisoned").clone();
-    (sent, format!("{outcome:?}"))
+        .key_handle(key)
+        .rate_limit(limiter)
+        .retry(policy);
+    let client = change(builder).build_with(transport.clone());
+    let started = Instant::now();
+    let outcome = client.expect("a client").send(DeleteUser::new("u")).await;
+    Observed {
+        outcome: format!("{outcome:?}"),
+        sends: transport.sends(),
+        elapsed: started.elapsed(),
+        spans: capture.take(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_static_stack_and_the_one_of_data_do_the_same() {
-    for (status, body) in [
-        (200, "{}".to_owned()),
-        (204, String::new()),
-        (403, r#"{"error":"no"}"#.to_owned()),
-        (503, String::new()),
-        (200, "x".repeat(101)),
+    let printed = Arc::new(Mutex::new(String::new()));
+    let none = Duration::ZERO;
+    for (acts, paused) in [
+        (vec![], none),
+        (vec![Act::Answer(404)], none),
+        (vec![Act::Answer(503), Act::Answer(502)], none),
+        (vec![Act::TooMany(7)], none),
+        (vec![Act::TooMany(70)], none),
+        // The limit of an attempt, and that of the call.
+        (vec![Act::Hang], none),
+        (vec![Act::Hang; 3], none),
+        (
+            vec![Act::Answer(503), Act::HangInBody, Act::HangInBody],
+            none,
+        ),
+        // Longer than an attempt may take: waiting does not count.
+        (vec![], Duration::from_secs(15)),
+        (vec![], Duration::from_secs(45)),
+        (vec![Act::RotateAndRefuse], none),
     ] {
-        let reply = Response::builder().status(status).body(Full::from(body));
-        let reply = reply.expect("a reply");
-        let of_one_type = observed(&reply, |builder| builder).await;
-        let of_data = observed(&reply, |builder| builder.stack(Ok)).await;
-        assert_eq!(of_one_type, of_data);
+        let of_one_type = observe(&acts, paused, |builder| builder).await;
+        let print = Arc::clone(&printed);
+        let of_data = observe(&acts, paused, |builder| {
+            builder.stack(move |stack| {
+                *print.lock().expect("not poisoned") = stack.to_string();
+                Ok(stack)
+            })
+        });
+        assert_eq!(of_one_type, of_data.await, "{acts:?}");
+        assert_eq!(
+            *printed.lock().expect("not poisoned"),
+            "call span > deadline > retry > rate limit > attempt timeout > attempt span > auth > collect"
+        );
     }
+}
+
+/// Keeps the durations of attempts.
+#[derive(Clone, Default)]
+struct Durations(Arc<Mutex<Vec<Duration>>>);
+
+impl Recorder for Durations {
+    fn attempt_finished(&self, attempt: &AttemptFinished<'_>) {
+        self.0.lock().expect("not poisoned").push(attempt.duration);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_attempts_leave_out_the_wait_for_a_permit() {
+    let durations = Durations::default();
+    let recorder = durations.clone();
+    let observed = observe(&[], Duration::from_secs(15), |builder| {
+        builder.stack(|stack| {
+            let layer = MetricsLayer::per_attempt(recorder);
+            stack.insert_after(Stack::ATTEMPT_TIMEOUT, "attempt metrics", layer)
+        })
+    });
+    assert_eq!(observed.await.elapsed, Duration::from_secs(15));
+    assert_eq!(*durations.0.lock().expect("not poisoned"), [Duration::ZERO]);
 }
 
 /// A retry of tower's own.

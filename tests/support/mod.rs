@@ -4,6 +4,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod server;
+pub(crate) mod strict;
 #[cfg(feature = "hyper")]
 pub(crate) mod tls;
 
