@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 use http::{Request, Response, StatusCode};
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::{
-    Client, CreateUser, DeleteUser, GetUser, GetUserStats, ListUsers, Operation, Scope,
+    Client, CreateUser, DeleteUser, GetUser, GetUserStats, ListUsers, Operation, ReplyBody, Scope,
 };
 use pin_project_lite::pin_project;
+use tower::util::MapResponseLayer;
 use tower::{Layer, Service};
 
 /// What was counted, by operation and outcome.
@@ -119,6 +121,17 @@ where
     }
 }
 
+/// Stands for a gateway that drops the first answer: the same call then has two attempts.
+fn spoil_the_first() -> impl Fn(Response<ReplyBody>) -> Response<ReplyBody> + Clone {
+    let spoilt = Arc::new(AtomicBool::new(false));
+    move |mut reply| {
+        if !spoilt.swap(true, Ordering::Relaxed) {
+            *reply.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+        reply
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let fake = FakeIdpflare::new();
@@ -133,6 +146,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .attempt_layer(CountLayer {
             counts: attempts.clone(),
         })
+        .attempt_layer(MapResponseLayer::new(spoil_the_first()))
         .build()?;
 
     let page = client.send(ListUsers::new()).await?;

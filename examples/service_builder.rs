@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use idpflare_management::layers::{
-    ApiKey, ApiKeyLayer, AttemptTimeoutLayer, CollectLayer, DeadlineLayer, DeliveryLayer,
+    ApiKey, ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, CallSpanLayer, CollectLayer,
+    DeadlineLayer, DeliveryLayer, Rate, RateLimitLayer, RateLimiter, RetryLayer, RetryPolicy,
 };
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::{Authority, Client, ListUsers, Transport};
@@ -28,8 +29,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Outermost first.
     let stack = ServiceBuilder::new()
+        .layer(CallSpanLayer::new())
         .layer(DeadlineLayer::new(Duration::from_secs(30)))
+        .layer(RetryLayer::new(RetryPolicy::new()))
+        .layer(RateLimitLayer::new(RateLimiter::new(Rate::MAX)))
         .layer(AttemptTimeoutLayer::new(Duration::from_secs(10)))
+        .layer(AttemptSpanLayer::new())
         .layer(ApiKeyLayer::new(key, authority.origin().clone()))
         .layer(CollectLayer::new(16 * 1024 * 1024))
         .layer(SetRequestHeaderLayer::overriding(USER_AGENT, agent))

@@ -17,12 +17,33 @@ const SHOWN: [&str; 6] = ["limit", "offset", "page", "page_size", "per_page", "s
 /// Puts a [`tracing`] span around each attempt, with the name and the attributes of OpenTelemetry's
 /// [conventions for HTTP clients][conventions].
 ///
+/// ```
+/// use idpflare_layers::{AttemptSpanLayer, BoxError};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tracing::Span;
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
+///     let transport = service_fn(async |_: http::Request<()>| {
+///         let span = Span::current().metadata().map(|span| span.name());
+///         assert_eq!(span, Some("attempt"));
+///         Ok::<_, BoxError>(http::Response::new(()))
+///     });
+///     let service = AttemptSpanLayer::new().layer(transport);
+///     let request = http::Request::get("https://api.example.com/users?search=alice").body(())?;
+///     service.oneshot(request).await?; // url.full: https://api.example.com/users?search=REDACTED
+///     Ok(())
+/// }
+/// ```
+///
 /// The span is called `attempt`, of level `INFO` and target `idpflare_layers`. Its fields are
 ///
 /// - `otel.name`: `{method} {template}` where the [`Operation`] is known, or else `{method}`;
 ///   `otel.kind`: `client`; `otel.status_code`: `ERROR` for a status from 400 on, and where there
 ///   was no complete reply;
-/// - `http.request.method`, `server.address`, `server.port`, `url.full`, `url.template`;
+/// - `http.request.method`, `server.address`, `server.port`, `url.full`, and `url.template`, which is
+///   the operation's own: below the base of the API;
 /// - `http.request.resend_count`, from the second send of a [`Call`] on;
 /// - `http.response.status_code`, `network.protocol.version`, and `error.type`: the status or an
 ///   [`ErrorType`](crate::ErrorType).
@@ -40,26 +61,6 @@ const SHOWN: [&str; 6] = ["limit", "offset", "page", "page_size", "per_page", "s
 /// The layer belongs inside of what repeats requests; outside, it makes one span for all attempts.
 /// The reply's body is covered where [`CollectLayer`](crate::CollectLayer) is inside. Where nobody
 /// listens to the span, this layer does nothing.
-///
-/// ```
-/// use idpflare_layers::{AttemptSpanLayer, BoxError};
-/// use tower::{Layer, ServiceExt, service_fn};
-/// use tracing::Span;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), BoxError> {
-/// # let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
-/// let transport = service_fn(async |_: http::Request<()>| {
-///     let span = Span::current().metadata().map(|span| span.name());
-///     assert_eq!(span, Some("attempt"));
-///     Ok::<_, BoxError>(http::Response::new(()))
-/// });
-/// let service = AttemptSpanLayer::new().layer(transport);
-/// let request = http::Request::get("https://api.example.com/users?search=alice").body(())?;
-/// service.oneshot(request).await?; // url.full: https://api.example.com/users?search=REDACTED
-/// # Ok(())
-/// # }
-/// ```
 ///
 /// [conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
 #[derive(Clone, Debug)]

@@ -13,6 +13,25 @@ use crate::{BoxError, Call, Timeout, TimeoutScope};
 /// Bounds one attempt, from the moment it is handed to the service below until its reply, body
 /// included where [`CollectLayer`](crate::CollectLayer) is below.
 ///
+/// ```
+/// use std::time::Duration;
+/// use idpflare_layers::{AttemptTimeoutLayer, BoxError};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() {
+///     let hangs = service_fn(async |_: http::Request<()>| {
+///         std::future::pending::<Result<http::Response<()>, BoxError>>().await
+///     });
+///     let service = AttemptTimeoutLayer::new(Duration::from_secs(10)).layer(hangs);
+///     let error = service.oneshot(http::Request::new(())).await.expect_err("the time is up");
+///     assert_eq!(
+///         error.to_string(),
+///         "no complete reply within the attempt limit of 10s"
+///     );
+/// }
+/// ```
+///
 /// An attempt gets the limit or what its [`Call`] has left, whichever is less. When that runs out,
 /// it fails with [`Timeout`], of scope [`Attempt`](TimeoutScope::Attempt) or, where the call's
 /// deadline was the tighter one, of scope [`Call`](TimeoutScope::Call).
@@ -22,25 +41,6 @@ use crate::{BoxError, Call, Timeout, TimeoutScope};
 ///
 /// A limit of zero lets through only what is done at once; one that is too large for the clock is
 /// none at all.
-///
-/// ```
-/// use std::time::Duration;
-/// use idpflare_layers::{AttemptTimeoutLayer, BoxError};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() {
-/// let hangs = service_fn(async |_: http::Request<()>| {
-///     std::future::pending::<Result<http::Response<()>, BoxError>>().await
-/// });
-/// let service = AttemptTimeoutLayer::new(Duration::from_secs(10)).layer(hangs);
-/// let error = service.oneshot(http::Request::new(())).await.expect_err("the time is up");
-/// assert_eq!(
-///     error.to_string(),
-///     "no complete reply within the attempt limit of 10s"
-/// );
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptTimeoutLayer {
     limit: Duration,

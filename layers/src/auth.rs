@@ -16,6 +16,35 @@ use crate::{BoxError, Call, KeyHandle, Origin};
 
 /// Adds `Authorization: Bearer …` to the requests of one origin.
 ///
+/// ```
+/// use http::{Request, Response, Uri};
+/// use idpflare_layers::{ApiKey, ApiKeyLayer, BoxError, KeyHandle, Origin};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let handle = KeyHandle::new(ApiKey::new("idk_example")?);
+///     let origin = Origin::of(&Uri::from_static("https://api.example.com"))?;
+///     let service = ApiKeyLayer::new(handle.clone(), origin).layer(service_fn(
+///         async |request: Request<()>| {
+///             assert_eq!(request.headers()["authorization"], "Bearer idk_example");
+///             Ok::<_, BoxError>(Response::new(()))
+///         },
+///     ));
+///
+///     let here = Request::get("https://api.example.com/users").body(())?;
+///     assert!(service.clone().oneshot(here).await.is_ok());
+///
+///     let elsewhere = Request::get("https://evil.example.net/users").body(())?;
+///     let error = service.oneshot(elsewhere).await.expect_err("another origin");
+///     assert_eq!(
+///         error.to_string(),
+///         "not sent: the API key is for https://api.example.com, the request for https://evil.example.net"
+///     );
+///     Ok(())
+/// }
+/// ```
+///
 /// The key is read for each request, so [`KeyHandle::rotate`] takes effect with the next attempt,
 /// if this layer is inside of what repeats requests; outside, all attempts of a call have the key
 /// that its first one had. An `Authorization` that the request already has is replaced.
@@ -34,35 +63,6 @@ use crate::{BoxError, Call, KeyHandle, Origin};
 /// wait is not covered by that.
 ///
 /// Layers outside of this one never see the key.
-///
-/// ```
-/// use http::{Request, Response, Uri};
-/// use idpflare_layers::{ApiKey, ApiKeyLayer, BoxError, KeyHandle, Origin};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), BoxError> {
-/// let handle = KeyHandle::new(ApiKey::new("idk_example")?);
-/// let origin = Origin::of(&Uri::from_static("https://api.example.com"))?;
-/// let service = ApiKeyLayer::new(handle.clone(), origin).layer(service_fn(
-///     async |request: Request<()>| {
-///         assert_eq!(request.headers()["authorization"], "Bearer idk_example");
-///         Ok::<_, BoxError>(Response::new(()))
-///     },
-/// ));
-///
-/// let here = Request::get("https://api.example.com/users").body(())?;
-/// assert!(service.clone().oneshot(here).await.is_ok());
-///
-/// let elsewhere = Request::get("https://evil.example.net/users").body(())?;
-/// let error = service.oneshot(elsewhere).await.expect_err("another origin");
-/// assert_eq!(
-///     error.to_string(),
-///     "not sent: the API key is for https://api.example.com, the request for https://evil.example.net"
-/// );
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Debug)]
 pub struct ApiKeyLayer {
     key: KeyHandle,

@@ -10,6 +10,25 @@ use crate::{BoxError, Call, Operation, SpanFuture};
 
 /// Puts a [`tracing`] span around each call, all its attempts and the waits between them included.
 ///
+/// ```
+/// use idpflare_layers::{BoxError, CallSpanLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tracing::Span;
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
+///     let transport = service_fn(async |_: http::Request<()>| {
+///         let span = Span::current().metadata().map(|span| span.name());
+///         assert_eq!(span, Some("call"));
+///         Ok::<_, BoxError>(http::Response::new(()))
+///     });
+///     let service = CallSpanLayer::new().layer(transport);
+///     service.oneshot(http::Request::new(())).await?;
+///     Ok(())
+/// }
+/// ```
+///
 /// The span is called `call`, of level `INFO` and target `idpflare_layers`. For OpenTelemetry it is
 /// `INTERNAL` and has the [`Operation`]'s id as its name, or else the method. When it ends it has
 /// the number of attempts (`call.attempts`), and the status (`http.response.status_code`) and
@@ -20,25 +39,6 @@ use crate::{BoxError, Call, Operation, SpanFuture};
 /// one makes a span for each attempt.
 ///
 /// Where nobody listens to the span, this layer does nothing.
-///
-/// ```
-/// use idpflare_layers::{BoxError, CallSpanLayer};
-/// use tower::{Layer, ServiceExt, service_fn};
-/// use tracing::Span;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), BoxError> {
-/// # let _guard = tracing::subscriber::set_default(tracing_subscriber::registry());
-/// let transport = service_fn(async |_: http::Request<()>| {
-///     let span = Span::current().metadata().map(|span| span.name());
-///     assert_eq!(span, Some("call"));
-///     Ok::<_, BoxError>(http::Response::new(()))
-/// });
-/// let service = CallSpanLayer::new().layer(transport);
-/// service.oneshot(http::Request::new(())).await?;
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct CallSpanLayer {}

@@ -25,6 +25,33 @@ const FRAMES_AT_A_STRETCH: usize = 128;
 
 /// Reads the reply's body into memory, up to a limit, before the reply is handed out.
 ///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use idpflare_layers::{BoxError, CollectError, CollectLayer, find_source};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let transport = service_fn(async |_: http::Request<()>| {
+///         Ok::<_, BoxError>(http::Response::new(Full::new(Bytes::from_static(b"four"))))
+///     });
+///
+///     let reply = CollectLayer::new(4).layer(transport).oneshot(http::Request::new(())).await?;
+///     assert_eq!(reply.status(), 200);
+///
+///     let error = CollectLayer::new(3)
+///         .layer(transport)
+///         .oneshot(http::Request::new(()))
+///         .await
+///         .expect_err("it is too large");
+///     let error = find_source::<CollectError>(&*error).expect("typed");
+///     assert_eq!(error.status(), 200);
+///     assert_eq!(error.to_string(), "the reply is larger than the limit of 3 bytes");
+///     Ok(())
+/// }
+/// ```
+///
 /// What is outside then has a reply that is complete: a timeout there covers the body, and one
 /// that was cut off is an error like any other, which can be retried. Moved outside a layer that
 /// retries, a cut-off reply is no longer retried. A layer that decompresses belongs inside, so that
@@ -34,33 +61,6 @@ const FRAMES_AT_A_STRETCH: usize = 128;
 /// headers. A reply that is dropped half-read leaves them in the request's [`Call`]. Reading ends at
 /// the deadline of that call, with a [`Timeout`](crate::Timeout), also where no timeout is further
 /// out. Trailers are not kept.
-///
-/// ```
-/// use bytes::Bytes;
-/// use http_body_util::Full;
-/// use idpflare_layers::{BoxError, CollectError, CollectLayer, find_source};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), BoxError> {
-/// let transport = service_fn(async |_: http::Request<()>| {
-///     Ok::<_, BoxError>(http::Response::new(Full::new(Bytes::from_static(b"four"))))
-/// });
-///
-/// let reply = CollectLayer::new(4).layer(transport).oneshot(http::Request::new(())).await?;
-/// assert_eq!(reply.status(), 200);
-///
-/// let error = CollectLayer::new(3)
-///     .layer(transport)
-///     .oneshot(http::Request::new(()))
-///     .await
-///     .expect_err("it is too large");
-/// let error = find_source::<CollectError>(&*error).expect("typed");
-/// assert_eq!(error.status(), 200);
-/// assert_eq!(error.to_string(), "the reply is larger than the limit of 3 bytes");
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLayer {
     limit: usize,

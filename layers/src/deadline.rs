@@ -14,6 +14,25 @@ use crate::{BoxError, Call};
 /// Bounds a whole call: everything that happens in the layers below, readiness included, and the
 /// body too where [`CollectLayer`](crate::CollectLayer) is below.
 ///
+/// ```
+/// use std::time::Duration;
+/// use idpflare_layers::{BoxError, DeadlineLayer};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() {
+///     let hangs = service_fn(async |_: http::Request<()>| {
+///         std::future::pending::<Result<http::Response<()>, BoxError>>().await
+///     });
+///     let service = DeadlineLayer::new(Duration::from_secs(30)).layer(hangs);
+///     let error = service.oneshot(http::Request::new(())).await.expect_err("the time is up");
+///     assert_eq!(
+///         error.to_string(),
+///         "the call was not done within its deadline of 30s"
+///     );
+/// }
+/// ```
+///
 /// The deadline is put into the request's [`Call`], where inner layers read it; where that has an
 /// earlier one, the earlier one counts. When it passes, the call fails with [`Timeout`](crate::Timeout) of scope
 /// [`Call`](crate::TimeoutScope::Call), and what was going on below is dropped.
@@ -23,25 +42,6 @@ use crate::{BoxError, Call};
 ///
 /// A limit of zero lets through only what is ready at once; one that is too large for the clock is
 /// none at all.
-///
-/// ```
-/// use std::time::Duration;
-/// use idpflare_layers::{BoxError, DeadlineLayer};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() {
-/// let hangs = service_fn(async |_: http::Request<()>| {
-///     std::future::pending::<Result<http::Response<()>, BoxError>>().await
-/// });
-/// let service = DeadlineLayer::new(Duration::from_secs(30)).layer(hangs);
-/// let error = service.oneshot(http::Request::new(())).await.expect_err("the time is up");
-/// assert_eq!(
-///     error.to_string(),
-///     "the call was not done within its deadline of 30s"
-/// );
-/// # }
-/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DeadlineLayer {
     limit: Duration,

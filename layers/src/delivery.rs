@@ -75,6 +75,26 @@ impl Delivery {
 
 /// Records in the request's [`Call`] each send, and what is known of it afterwards.
 ///
+/// ```
+/// use idpflare_layers::{BoxError, Call, Delivery, DeliveryLayer, TransportError};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let transport = service_fn(async |_: http::Request<()>| {
+///         let reset = TransportError::lost("connection reset".into());
+///         Err::<http::Response<()>, BoxError>(reset.into())
+///     });
+///     let service = DeliveryLayer::new().layer(transport);
+///
+///     let mut request = http::Request::new(());
+///     let call = Call::of_or_insert(&mut request);
+///     assert!(service.oneshot(request).await.is_err());
+///     assert_eq!((call.attempts(), call.delivery()), (1, Delivery::Unknown));
+///     Ok(())
+/// }
+/// ```
+///
 /// It belongs directly around the transport, where every attempt passes, whatever the layers
 /// further out do; then [`Call::attempts`] and [`Call::delivery`] hold in every order of those.
 /// Moved outside a layer that repeats requests, it counts those repeats as one.

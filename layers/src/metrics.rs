@@ -1,11 +1,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use http::Version;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::conventions::protocol_version;
 use crate::{BoxError, Call, Outcome};
 
 #[cfg(feature = "metrics")]
@@ -23,13 +25,6 @@ pub use open_telemetry::OpenTelemetryRecorder;
 pub use recorder::{AttemptFinished, CallFinished, Recorder, Subject};
 
 /// Tells a [`Recorder`] when a call or an attempt starts, and how it ended.
-///
-/// The same layer measures both, by where it is: [`per_call`](Self::per_call) belongs outside of
-/// what repeats requests, [`per_attempt`](Self::per_attempt) directly inside; put in the wrong
-/// place, each counts the other. A stack may have both.
-///
-/// Readiness is waited for before anything starts. What is dropped before it is done is
-/// [`Cancelled`](Outcome::Cancelled), unless a timeout of this crate gave it up.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -49,19 +44,28 @@ pub use recorder::{AttemptFinished, CallFinished, Recorder, Subject};
 ///     }
 /// }
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), BoxError> {
-/// let errors = Arc::new(Errors::default());
-/// let transport = service_fn(async |_: http::Request<()>| {
-///     let reply = http::Response::builder().status(503).body(())?;
-///     Ok::<_, BoxError>(reply)
-/// });
-/// let service = MetricsLayer::per_call(Arc::clone(&errors)).layer(transport);
-/// service.oneshot(http::Request::new(())).await?;
-/// assert_eq!(errors.0.load(Ordering::Relaxed), 1);
-/// # Ok(())
-/// # }
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), BoxError> {
+///     let errors = Arc::new(Errors::default());
+///     let transport = service_fn(async |_: http::Request<()>| {
+///         let reply = http::Response::builder().status(503).body(())?;
+///         Ok::<_, BoxError>(reply)
+///     });
+///     let service = MetricsLayer::per_call(Arc::clone(&errors)).layer(transport);
+///     service.oneshot(http::Request::new(())).await?;
+///     assert_eq!(errors.0.load(Ordering::Relaxed), 1);
+///     Ok(())
+/// }
 /// ```
+///
+/// The same layer measures both, by where it is: [`per_call`](Self::per_call) belongs outside of
+/// what repeats requests, [`per_attempt`](Self::per_attempt) inside, and inside of what waits as
+/// well, such as [`RateLimitLayer`](crate::RateLimitLayer): a duration is that of an exchange then,
+/// and only what is sent is counted. Put in the wrong place, each counts the other. A stack may have
+/// both.
+///
+/// Readiness is waited for before anything starts. What is dropped before it is done is
+/// [`Cancelled`](Outcome::Cancelled), unless a timeout of this crate gave it up.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricsLayer<R> {
     recorder: R,
@@ -85,7 +89,8 @@ impl<R: Recorder> MetricsLayer<R> {
         }
     }
 
-    /// Measures what passes as attempts.
+    /// Measures what passes as attempts. The usual place is directly inside of
+    /// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer).
     #[must_use]
     pub fn per_attempt(recorder: R) -> Self {
         Self {
@@ -163,7 +168,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.future.poll(cx)).map_err(Into::into);
-        this.measured.finish(Outcome::of(&result));
+        let version = result.as_ref().ok().map(http::Response::version);
+        this.measured.finish(Outcome::of(&result), version);
         Poll::Ready(result)
     }
 }
@@ -196,13 +202,13 @@ impl<R: Recorder> Measured<R> {
         }
     }
 
-    fn finish(&mut self, outcome: Outcome) {
+    fn finish(&mut self, outcome: Outcome, version: Option<Version>) {
         if let Some(call) = self.call.take() {
-            self.tell(&call, outcome);
+            self.tell(&call, outcome, version);
         }
     }
 
-    fn tell(&self, call: &Call, outcome: Outcome) {
+    fn tell(&self, call: &Call, outcome: Outcome, version: Option<Version>) {
         let duration = self.started.elapsed();
         let subject = &self.subject;
         match self.unit {
@@ -217,6 +223,7 @@ impl<R: Recorder> Measured<R> {
                 subject,
                 outcome,
                 duration,
+                protocol_version: version.and_then(protocol_version),
             }),
         }
     }
@@ -225,7 +232,7 @@ impl<R: Recorder> Measured<R> {
 impl<R: Recorder> Drop for Measured<R> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take() {
-            self.tell(&call, call.dropped());
+            self.tell(&call, call.dropped(), None);
         }
     }
 }

@@ -16,6 +16,28 @@ use crate::{BoxError, Call, RateLimiter};
 /// Takes a permit of a [`RateLimiter`] for each request that passes, and makes it wait until there
 /// is one.
 ///
+/// ```
+/// use idpflare_layers::{BoxError, Rate, RateLimitLayer, RateLimiter};
+/// use std::time::Duration;
+/// use tokio::time::Instant;
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() -> Result<(), BoxError> {
+///     let limiter = RateLimiter::new(Rate::per_second(10)?);
+///     let mut service = RateLimitLayer::new(limiter.clone()).layer(service_fn(
+///         async |_: http::Request<()>| Ok::<_, BoxError>(http::Response::new(())),
+///     ));
+///
+///     let started = Instant::now();
+///     for _ in 0..21 {
+///         service.ready().await?.call(http::Request::new(())).await?;
+///     }
+///     assert_eq!(started.elapsed().as_secs(), 2);
+///     Ok(())
+/// }
+/// ```
+///
 /// Inside of what repeats requests, each attempt takes a permit; outside, only the first attempt of
 /// a call does, and what a reply says is seen for the last attempt alone. Inside a timeout for one
 /// attempt, waiting counts as a part of that attempt.
@@ -42,27 +64,8 @@ use crate::{BoxError, Call, RateLimiter};
 ///
 /// The service below is called when it was ready, and stays so while a request waits.
 ///
-/// ```
-/// use idpflare_layers::{BoxError, Rate, RateLimitLayer, RateLimiter};
-/// use std::time::Duration;
-/// use tokio::time::Instant;
-/// use tower::{Layer, Service, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), BoxError> {
-/// let limiter = RateLimiter::new(Rate::per_second(10)?);
-/// let mut service = RateLimitLayer::new(limiter.clone()).layer(service_fn(
-///     async |_: http::Request<()>| Ok::<_, BoxError>(http::Response::new(())),
-/// ));
-///
-/// let started = Instant::now();
-/// for _ in 0..21 {
-///     service.ready().await?.call(http::Request::new(())).await?;
-/// }
-/// assert_eq!(started.elapsed().as_secs(), 2);
-/// # Ok(())
-/// # }
-/// ```
+/// One stack takes a limiter once: after a pause, of two layers that share one, the outer would wait
+/// for the inner to go first.
 #[derive(Clone, Debug)]
 pub struct RateLimitLayer {
     limiter: RateLimiter,

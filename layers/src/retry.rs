@@ -16,6 +16,36 @@ use crate::{AttemptOutcome, BoxError, Call, Failure, ReplyHead, RetryOverride, R
 
 /// Sends a request again where that is safe and may help, as its [`RetryPolicy`] says.
 ///
+/// ```
+/// use http::{Request, Response, StatusCode};
+/// use idpflare_layers::{BoxError, Call, RetryLayer, RetryPolicy};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// async fn main() -> Result<(), BoxError> {
+///     let flaky = service_fn(async |request: Request<()>| {
+///         let first = Call::of(&request).is_some_and(|call| call.attempts() == 0);
+///         let mut reply = Response::new(());
+///         if first {
+///             *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+///         }
+///         Ok::<_, BoxError>(reply)
+///     });
+///     let service = RetryLayer::new(RetryPolicy::new()).layer(flaky);
+///
+///     let mut request = Request::get("https://api.example.com/users").body(())?;
+///     let call = Call::of_or_insert(&mut request);
+///     assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
+///     assert_eq!(call.attempts(), 2);
+///
+///     // A repeat of this one may create a second user.
+///     let request = Request::post("https://api.example.com/users").body(())?;
+///     let reply = service.oneshot(request).await?;
+///     assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+///     Ok(())
+/// }
+/// ```
+///
 /// Whether it is safe is told by the request's [`Operation`](crate::Operation), or by its method
 /// where it has none, and a [`RetryOverride`] in its extensions has the last word. All attempts
 /// have the same extensions, so the same [`Call`]: there, the attempts of other layers are counted
@@ -49,36 +79,6 @@ use crate::{AttemptOutcome, BoxError, Call, Failure, ReplyHead, RetryOverride, R
 /// [`DeadlineLayer`](crate::DeadlineLayer), its waits are bounded from the first attempt on, and
 /// without any deadline each by [`RetryPolicy::longest_wait`]. Where no
 /// [`DeliveryLayer`](crate::DeliveryLayer) is below, it records the attempts itself.
-///
-/// ```
-/// use http::{Request, Response, StatusCode};
-/// use idpflare_layers::{BoxError, Call, RetryLayer, RetryPolicy};
-/// use tower::{Layer, ServiceExt, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), BoxError> {
-/// let flaky = service_fn(async |request: Request<()>| {
-///     let first = Call::of(&request).is_some_and(|call| call.attempts() == 0);
-///     let mut reply = Response::new(());
-///     if first {
-///         *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-///     }
-///     Ok::<_, BoxError>(reply)
-/// });
-/// let service = RetryLayer::new(RetryPolicy::new()).layer(flaky);
-///
-/// let mut request = Request::get("https://api.example.com/users").body(())?;
-/// let call = Call::of_or_insert(&mut request);
-/// assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
-/// assert_eq!(call.attempts(), 2);
-///
-/// // A repeat of this one may create a second user.
-/// let request = Request::post("https://api.example.com/users").body(())?;
-/// let reply = service.oneshot(request).await?;
-/// assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone, Debug)]
 pub struct RetryLayer {
     policy: Arc<RetryPolicy>,

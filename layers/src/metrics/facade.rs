@@ -7,7 +7,7 @@ use crate::{AttemptFinished, CallFinished, Recorder, Subject};
 ///
 /// | metric | kind | labels |
 /// |---|---|---|
-/// | `http.client.request.duration` | histogram, seconds, one value an attempt | `operation`, `outcome`, `error.type`, `http.response.status_code`, `http.request.method`, `server.address`, `server.port` |
+/// | `http.client.request.duration` | histogram, seconds, one value an attempt | `operation`, `outcome`, `error.type`, `http.response.status_code`, `network.protocol.version`, `http.request.method`, `server.address`, `server.port` |
 /// | `http.client.active_requests` | gauge of attempts | `operation`, `http.request.method`, `server.address`, `server.port` |
 /// | `client.call.duration` | histogram, seconds | `operation`, `outcome`, `error.type` |
 /// | `client.call.attempts` | histogram | `operation`, `outcome`, `error.type` |
@@ -40,7 +40,7 @@ use crate::{AttemptFinished, CallFinished, Recorder, Subject};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FacadeRecorder {}
 
@@ -67,6 +67,13 @@ impl FacadeRecorder {
             names::ACTIVE_CALLS_DESCRIPTION
         );
         Self {}
+    }
+}
+
+impl Default for FacadeRecorder {
+    /// The same as [`new`](Self::new).
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -103,9 +110,7 @@ impl Recorder for FacadeRecorder {
     fn attempt_finished(&self, attempt: &AttemptFinished<'_>) {
         let subject = attempt.subject;
         gauge!(names::ACTIVE_ATTEMPTS, labels(names::attempt(subject))).decrement(1);
-        let pairs = names::attempt(subject)
-            .chain(names::outcome(&attempt.outcome))
-            .chain(names::status(&attempt.outcome));
-        histogram!(names::ATTEMPT_DURATION, labels(pairs)).record(attempt.duration);
+        histogram!(names::ATTEMPT_DURATION, labels(names::finished(attempt)))
+            .record(attempt.duration);
     }
 }

@@ -10,7 +10,7 @@ pub(crate) use adapters::*;
 
 #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
 mod adapters {
-    use crate::{Outcome, Subject};
+    use crate::{AttemptFinished, Outcome, Subject};
 
     pub(crate) const ATTEMPT_DURATION: &str = "http.client.request.duration";
     pub(crate) const ACTIVE_ATTEMPTS: &str = "http.client.active_requests";
@@ -77,9 +77,18 @@ mod adapters {
         .flatten()
     }
 
-    /// The label of the reply's status.
-    pub(crate) fn status(outcome: &Outcome) -> Label<'_> {
-        let status = outcome.status()?;
-        Some(("http.response.status_code", Value::Number(status.as_u16())))
+    /// The labels of an attempt that has ended.
+    pub(crate) fn finished<'a>(
+        attempt: &'a AttemptFinished<'_>,
+    ) -> impl Iterator<Item = (&'static str, Value<'a>)> {
+        let status = attempt.outcome.status();
+        let version = attempt.protocol_version;
+        let reply = [
+            status.map(|status| ("http.response.status_code", Value::Number(status.as_u16()))),
+            version.map(|version| ("network.protocol.version", Value::Static(version))),
+        ];
+        self::attempt(attempt.subject)
+            .chain(outcome(&attempt.outcome))
+            .chain(reply.into_iter().flatten())
     }
 }

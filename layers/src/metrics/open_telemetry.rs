@@ -8,7 +8,7 @@ use crate::{AttemptFinished, CallFinished, Recorder, Subject};
 ///
 /// | metric | kind | attributes |
 /// |---|---|---|
-/// | `http.client.request.duration` | histogram, `s`, one value an attempt | `operation`, `outcome`, `error.type`, `http.response.status_code`, `http.request.method`, `server.address`, `server.port` |
+/// | `http.client.request.duration` | histogram, `s`, one value an attempt | `operation`, `outcome`, `error.type`, `http.response.status_code`, `network.protocol.version`, `http.request.method`, `server.address`, `server.port` |
 /// | `http.client.active_requests` | up-down counter of attempts | `operation`, `http.request.method`, `server.address`, `server.port` |
 /// | `client.call.duration` | histogram, `s` | `operation`, `outcome`, `error.type` |
 /// | `client.call.attempts` | histogram | `operation`, `outcome`, `error.type` |
@@ -134,10 +134,9 @@ impl Recorder for OpenTelemetryRecorder {
         let subject = attempt.subject;
         self.active_attempts
             .add(-1, &attributes(names::attempt(subject)));
-        let pairs = names::attempt(subject)
-            .chain(names::outcome(&attempt.outcome))
-            .chain(names::status(&attempt.outcome));
-        self.attempt_duration
-            .record(attempt.duration.as_secs_f64(), &attributes(pairs));
+        self.attempt_duration.record(
+            attempt.duration.as_secs_f64(),
+            &attributes(names::finished(attempt)),
+        );
     }
 }

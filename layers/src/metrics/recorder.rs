@@ -125,4 +125,6 @@ pub struct AttemptFinished<'a> {
     pub outcome: Outcome,
     /// How long it took.
     pub duration: Duration,
+    /// The version of HTTP of a complete reply, such as `1.1` or `2`.
+    pub protocol_version: Option<&'static str>,
 }

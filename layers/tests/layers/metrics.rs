@@ -233,6 +233,37 @@ fn outcomes_are_of_few_classes() {
     assert_eq!(ErrorType::Other.as_str(), "_OTHER");
 }
 
+/// What [`send_for_ten_thousand_ids`] makes. Of the call: active, and attempts and durations by 3
+/// outcomes. Of the attempt: active by 2 methods, and durations by 3 outcomes and 2 methods.
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+pub(crate) const SERIES_OF_TEN_THOUSAND_IDS: usize = 1 + 2 * 3 + 2 + 3 * 2;
+
+/// Sends requests with all that callers and servers can make up.
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+pub(crate) async fn send_for_ten_thousand_ids(recorder: impl Recorder + Clone) {
+    let service = ServiceBuilder::new()
+        .layer(MetricsLayer::per_call(recorder.clone()))
+        .layer(MetricsLayer::per_attempt(recorder))
+        .service(service_fn(async |request: http::Request<()>| {
+            // The status, the error and the method are of the server's and the caller's making.
+            let id: u32 = request.uri().path()["/users/".len()..].parse()?;
+            match id % 3 {
+                0 => Err(BoxError::from(format!("user {id}"))),
+                rest => Ok(http::Response::builder()
+                    .status(if rest == 1 { 200 } else { 404 })
+                    .body(())?),
+            }
+        }));
+    for id in 0..10_000 {
+        let mut request = get_user(id);
+        if id % 2 == 0 {
+            let method = format!("M{id}");
+            *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
+        }
+        let _ = service.clone().oneshot(request).await;
+    }
+}
+
 #[cfg(feature = "metrics")]
 mod facade {
     use std::collections::BTreeMap;
@@ -303,7 +334,7 @@ mod facade {
                 r#"client.call.duration {"operation": "getUser", "outcome": "cancelled"} [0.0]"#.to_owned(),
                 r#"client.call.permit_wait {"operation": "getUser"} [1.0]"#.to_owned(),
                 format!(r#"http.client.active_requests {{{subject}, "operation": "getUser", {server}}} 0"#),
-                format!(r#"http.client.request.duration {{"error.type": "404", {subject}, "http.response.status_code": "404", "operation": "getUser", "outcome": "4xx", {server}}} [2.0]"#),
+                format!(r#"http.client.request.duration {{"error.type": "404", {subject}, "http.response.status_code": "404", "network.protocol.version": "1.1", "operation": "getUser", "outcome": "4xx", {server}}} [2.0]"#),
                 format!(r#"http.client.request.duration {{{subject}, "operation": "getUser", "outcome": "cancelled", {server}}} [0.0]"#),
             ]
         );
@@ -314,29 +345,7 @@ mod facade {
         let recorder = DebuggingRecorder::new();
         let snapshotter = recorder.snapshotter();
         let _installed = ::metrics::set_default_local_recorder(&recorder);
-        let service = ServiceBuilder::new()
-            .layer(MetricsLayer::per_call(FacadeRecorder::new()))
-            .layer(MetricsLayer::per_attempt(FacadeRecorder::new()))
-            .service(service_fn(async |request: http::Request<()>| {
-                // The status, the error and the method are of the server's and the caller's making.
-                let id: u32 = request.uri().path()["/users/".len()..].parse()?;
-                match id % 3 {
-                    0 => Err(BoxError::from(format!("user {id}"))),
-                    rest => Ok(http::Response::builder()
-                        .status(if rest == 1 { 200 } else { 404 })
-                        .body(())?),
-                }
-            }));
-        for id in 0..10_000 {
-            let mut request = get_user(id);
-            if id % 2 == 0 {
-                let method = format!("M{id}");
-                *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a method");
-            }
-            let _ = service.clone().oneshot(request).await;
-        }
-        // Of the call: active, and attempts and durations by 3 outcomes. Of the attempt: active by
-        // 2 methods, and durations by 3 outcomes and 2 methods.
-        assert_eq!(lines(&snapshotter).len(), 1 + 2 * 3 + 2 + 3 * 2);
+        send_for_ten_thousand_ids(FacadeRecorder::new()).await;
+        assert_eq!(lines(&snapshotter).len(), SERIES_OF_TEN_THOUSAND_IDS);
     }
 }

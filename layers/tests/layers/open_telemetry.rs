@@ -18,6 +18,8 @@ use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tracing_subscriber::layer::SubscriberExt;
 
+use crate::metrics::{SERIES_OF_TEN_THOUSAND_IDS, send_for_ten_thousand_ids};
+
 const GET_USER: &Operation =
     &Operation::new("getUser", Method::GET, "/users/{user_id}", Safety::ReadOnly);
 
@@ -99,13 +101,42 @@ async fn spans_are_exported_and_their_context_is_sent() {
     assert_eq!(headers.len(), 1);
 }
 
-#[tokio::test]
-async fn metrics_are_those_of_the_conventions() {
+/// The provider is global, so tests take turns.
+static PROVIDER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn meters() -> (SdkMeterProvider, InMemoryMetricExporter) {
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder()
         .with_reader(PeriodicReader::builder(exporter.clone()).build())
         .build();
     global::set_meter_provider(provider.clone());
+    (provider, exporter)
+}
+
+#[tokio::test]
+async fn ten_thousand_ids_share_their_attributes() {
+    let _turn = PROVIDER.lock().await;
+    let (provider, exporter) = meters();
+    send_for_ten_thousand_ids(OpenTelemetryRecorder::new()).await;
+    provider.force_flush().expect("flushed");
+    let exported = exporter.get_finished_metrics().expect("metrics");
+    let points = exported
+        .iter()
+        .flat_map(ResourceMetrics::scope_metrics)
+        .flat_map(ScopeMetrics::metrics)
+        .map(|metric| match metric.data() {
+            AggregatedMetrics::F64(MetricData::Histogram(data)) => data.data_points().count(),
+            AggregatedMetrics::U64(MetricData::Histogram(data)) => data.data_points().count(),
+            AggregatedMetrics::I64(MetricData::Sum(data)) => data.data_points().count(),
+            other => panic!("{other:?}"),
+        });
+    assert_eq!(points.sum::<usize>(), SERIES_OF_TEN_THOUSAND_IDS);
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_conventions() {
+    let _turn = PROVIDER.lock().await;
+    let (provider, exporter) = meters();
     let recorder = OpenTelemetryRecorder::new();
     let service = ServiceBuilder::new()
         .layer(MetricsLayer::per_call(recorder.clone()))
@@ -156,6 +187,7 @@ async fn metrics_are_those_of_the_conventions() {
         [
             "http.request.method=GET",
             "http.response.status_code=200",
+            "network.protocol.version=1.1",
             "operation=getUser",
             "outcome=2xx",
             "server.address=api.example.com",
