@@ -32,7 +32,7 @@ examples:
     .ci/examples
 
 package:
-    cargo package --workspace --locked
+    .ci/package
 
 # Licences, sources and banned crates. Advisories need their database, which is fetched separately.
 deny:
