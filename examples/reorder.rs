@@ -48,7 +48,10 @@ async fn try_out(
     let refused = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&refused);
     fake.on_request(move |entry| {
-        count.fetch_add(u32::from(entry.status == 429), Ordering::Relaxed);
+        count.fetch_add(
+            u32::from(entry.status.is_some_and(|status| status == 429)),
+            Ordering::Relaxed,
+        );
     });
 
     let neighbour = fake.client();

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 
+use super::faults::Playing;
 use super::quota::Quota;
 use super::routes::{self, Core};
 use super::state::Store;
-use super::{FakeServer, FakeService, RequestLogEntry, seed};
+use super::{FakeServer, FakeService, FaultScript, RequestLogEntry, seed};
 use crate::{Client, Scope, UserId};
 
 /// Any would do: nothing is sent there.
@@ -113,8 +114,42 @@ impl FakeIdpflare {
         *quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(Quota::new(limit, window));
     }
 
-    /// Has `observer` told of every request from now on, when its answer is known and before it is
-    /// sent. Observers are called one after the other, in the order that they were added in, on the
+    /// Has requests go wrong from now on, as `script` says, in place of any script before it. Those
+    /// that are no operation are left alone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), idpflare_management::Error> {
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use idpflare_management::testing::{FakeIdpflare, Fault, FaultKind, FaultRule, FaultScript};
+    /// use idpflare_management::{CreateUser, Delivery};
+    ///
+    /// let fake = FakeIdpflare::new();
+    /// let ledger = Arc::new(Mutex::new(Vec::new()));
+    /// fake.on_request({
+    ///     let ledger = Arc::clone(&ledger);
+    ///     move |entry| ledger.lock().unwrap().push((entry.fault, entry.performed))
+    /// });
+    ///
+    /// fake.set_faults(FaultScript::new().rule(FaultRule::new(Fault::reply_lost())));
+    /// let error = fake.client().send(CreateUser::new("ada@example.com")).await.expect_err("a reset");
+    /// assert_eq!(error.delivery(), Delivery::Unknown);
+    /// assert_eq!(*ledger.lock().unwrap(), [(Some(FaultKind::ReplyLost), true)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_faults(&self, script: FaultScript) {
+        self.core.set_faults(Some(Playing::new(script)));
+    }
+
+    /// Has nothing go wrong any more.
+    pub fn clear_faults(&self) {
+        self.core.set_faults(None);
+    }
+
+    /// Has `observer` told of every request from now on, once: when its answer is known and before
+    /// it is sent, or when the client has gone away before that. Observers are called one after the other, in the order that they were added in, on the
     /// task that performs the request.
     pub fn on_request(&self, observer: impl Fn(&RequestLogEntry) + Send + Sync + 'static) {
         self.core.observers.add(Arc::new(observer));

@@ -30,6 +30,10 @@
 //! # }
 //! ```
 //!
+//! A [`FaultScript`] has requests go wrong, in process and over HTTP alike: statuses, delays, resets,
+//! broken bodies, replies that are lost. What was done nevertheless is told to
+//! [`FakeIdpflare::on_request`].
+//!
 //! Where the protocol leaves something open, the fake does this:
 //!
 //! - What is listed comes newest first. A page has 50 rows unless asked otherwise, and between 1
@@ -41,7 +45,10 @@
 //!   confidential.
 //! - An API key has no scopes unless told otherwise, and does not end by itself.
 
+mod connection;
+mod dice;
 mod fake;
+mod faults;
 mod handlers;
 mod input;
 mod quota;
@@ -56,6 +63,7 @@ mod state;
 mod table;
 
 pub use fake::FakeIdpflare;
+pub use faults::{Fault, FaultKind, FaultRule, FaultScript, InvalidFaultScript, RetryAfter};
 pub use request_log::RequestLogEntry;
 pub use server::FakeServer;
 pub use service::FakeService;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::respond::Reply;
 use crate::ApiKeyId;
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub(super) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(super) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// So many requests of each key in each window of time, the windows beginning with a request.
 pub(super) struct Quota {

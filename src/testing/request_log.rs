@@ -1,12 +1,17 @@
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Method, StatusCode};
 
+use super::FaultKind;
 use crate::Operation;
 
-/// One request that a [`FakeIdpflare`](super::FakeIdpflare) has answered. It holds neither the
-/// query, nor a body, nor the API key.
+/// One request that a [`FakeIdpflare`](super::FakeIdpflare) was sent. It holds neither the query,
+/// nor a body, nor the API key.
+///
+/// All of them together are a ledger: what was asked for, what went wrong with it by order of a
+/// [`FaultScript`](super::FaultScript), and what was done, whatever the client was told.
 ///
 /// Its text is one line for a request log:
 ///
@@ -34,8 +39,13 @@ pub struct RequestLogEntry {
     pub path: String,
     /// Which operation it was; `None` where there is none with this method and path.
     pub operation: Option<&'static Operation>,
-    /// The status of the answer.
-    pub status: StatusCode,
+    /// The status of the answer; `None` where none was sent, because the connection was reset or
+    /// the client has gone away before.
+    pub status: Option<StatusCode>,
+    /// Whether the operation was performed with success: what it changes has changed.
+    pub performed: bool,
+    /// What went wrong by order of a script.
+    pub fault: Option<FaultKind>,
     /// How the API key begins; `None` where the key was missing or not valid.
     pub key_prefix: Option<String>,
     /// What identifies the answer: its `cf-ray`.
@@ -49,11 +59,16 @@ impl fmt::Display for RequestLogEntry {
             "{} {} {} {} key {} request {}",
             self.method,
             self.path,
-            self.status.as_u16(),
+            self.status.as_ref().map_or("-", StatusCode::as_str),
             self.operation.map_or("-", |operation| operation.id),
             self.key_prefix.as_deref().unwrap_or("-"),
             self.request_id,
-        )
+        )?;
+        if let Some(fault) = self.fault {
+            let performed = if self.performed { "" } else { "not " };
+            write!(f, " fault {fault} {performed}performed")?;
+        }
+        Ok(())
     }
 }
 
@@ -80,6 +95,53 @@ impl Observers {
             .clone();
         for observer in observers {
             observer(entry);
+        }
+    }
+}
+
+/// An entry that the observers are told of once: when it is complete, or when nobody waits for the
+/// answer any more.
+pub(super) struct UntoldEntry<'a> {
+    observers: &'a Observers,
+    entry: RequestLogEntry,
+    told: bool,
+}
+
+impl<'a> UntoldEntry<'a> {
+    pub(super) fn new(observers: &'a Observers, entry: RequestLogEntry) -> Self {
+        Self {
+            observers,
+            entry,
+            told: false,
+        }
+    }
+
+    pub(super) fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.observers.tell(&self.entry);
+        }
+    }
+}
+
+impl Deref for UntoldEntry<'_> {
+    type Target = RequestLogEntry;
+
+    fn deref(&self) -> &RequestLogEntry {
+        &self.entry
+    }
+}
+
+impl DerefMut for UntoldEntry<'_> {
+    fn deref_mut(&mut self) -> &mut RequestLogEntry {
+        &mut self.entry
+    }
+}
+
+impl Drop for UntoldEntry<'_> {
+    fn drop(&mut self) {
+        // An observer may panic, which in the middle of another panic would end the process.
+        if !std::thread::panicking() {
+            self.tell();
         }
     }
 }

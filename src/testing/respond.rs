@@ -1,6 +1,5 @@
 //! Answers in the protocol's shapes.
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -64,16 +63,20 @@ impl Reply {
     }
 
     /// The whole answer, with `headers` beside those that every one has.
-    pub(super) fn into_response(self, request_id: &str, headers: HeaderMap) -> Response<Body> {
+    pub(super) fn into_response(
+        self,
+        request_id: Option<&str>,
+        headers: HeaderMap,
+    ) -> Response<Bytes> {
         let has_body = self.body.is_some();
-        let mut response = Response::new(self.body.map_or_else(Body::empty, Body::from));
+        let mut response = Response::new(self.body.unwrap_or_default());
         *response.status_mut() = self.status;
         *response.headers_mut() = headers;
         let headers = response.headers_mut();
         if has_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        if let Some(Ok(request_id)) = request_id.map(HeaderValue::from_str) {
             headers.insert(CF_RAY, request_id);
         }
         response

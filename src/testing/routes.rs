@@ -2,20 +2,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use super::connection::{ConnectionLost, ResetHandle};
+use super::faults::{Fault, Playing};
 use super::handlers;
 use super::input::{Input, Query};
 use super::quota::Quota;
-use super::request_log::{Observers, RequestLogEntry};
+use super::request_log::{Observers, RequestLogEntry, UntoldEntry};
 use super::respond::{Outcome, Reply};
 use super::secret::{mix, random};
 use super::state::Store;
@@ -28,6 +31,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 pub(super) struct Core {
     pub(super) observers: Observers,
     pub(super) quota: Mutex<Option<Quota>>,
+    faults: Mutex<Option<Playing>>,
     store: Mutex<Store>,
     requests: AtomicU64,
 }
@@ -37,6 +41,7 @@ impl Core {
         Self {
             observers: Observers::default(),
             quota: Mutex::new(None),
+            faults: Mutex::new(None),
             store: Mutex::new(store),
             requests: AtomicU64::new(random()),
         }
@@ -45,6 +50,16 @@ impl Core {
     /// The state, locked: for one operation, never across an `await`.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_faults(&self, faults: Option<Playing>) {
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+
+    /// What goes wrong with the next request, which is of `operation`.
+    fn next_fault(&self, operation: &Operation) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.as_mut()?.next(operation)
     }
 
     /// What identifies the next answer, in the form of a `cf-ray`.
@@ -104,32 +119,75 @@ pub(super) fn router(core: &Arc<Core>) -> Router {
 }
 
 async fn answer(core: Arc<Core>, target: Target, request: Request<Body>) -> Response<Body> {
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let operation = match target {
+        Target::Operation(operation) => Some(operation),
+        Target::UnknownPath | Target::OtherMethod => None,
+    };
+    let fault = operation.and_then(|operation| core.next_fault(operation));
+    let connection = request.extensions().get::<ConnectInfo<ResetHandle>>();
+    let connection = connection.map(|ConnectInfo(handle)| handle.clone());
     let key = core.authenticate(request.headers());
-    let key_prefix = key.as_ref().map(|key| key.key_prefix.clone());
+    let mut entry = UntoldEntry::new(
+        &core.observers,
+        RequestLogEntry {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            operation,
+            status: None,
+            performed: false,
+            fault: fault.as_ref().map(Fault::kind),
+            key_prefix: key.as_ref().map(|key| key.key_prefix.clone()),
+            request_id: core.next_request_id(),
+        },
+    );
+    let (before, after) = fault.as_ref().map(Fault::delays).unwrap_or_default();
+    wait(before).await;
+    let (headers, outcome) = if fault.as_ref().is_none_or(Fault::performs) {
+        perform(&core, target, key, request).await
+    } else {
+        // What goes wrong does so when the request has arrived.
+        let _ = read(request.into_body()).await;
+        (HeaderMap::new(), Err(Reply::nothing()))
+    };
+    entry.performed = outcome.is_ok();
+    let (Ok(reply) | Err(reply)) = outcome;
+    let reply = reply.into_response(Some(&entry.request_id), headers);
+    let reply = match fault {
+        None => reply.map(Body::from),
+        Some(fault) => fault.apply(reply, connection.clone()),
+    };
+    let lost = reply.extensions().get::<ConnectionLost>().is_some();
+    entry.status = (!lost).then(|| reply.status());
+    entry.tell();
+    wait(after).await;
+    if let Some(connection) = connection.filter(|_| lost) {
+        connection.reset();
+    }
+    reply
+}
+
+async fn wait(duration: Duration) {
+    // Without one no timer is needed, and none of the runtime's is asked for.
+    if !duration.is_zero() {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+async fn perform(
+    core: &Core,
+    target: Target,
+    key: Option<ApiKey>,
+    request: Request<Body>,
+) -> (HeaderMap, Outcome) {
     let (headers, counted) = match &key {
         Some(key) => core.count(key),
         None => (HeaderMap::new(), Ok(())),
     };
     let outcome = match counted {
-        Ok(()) => respond(&core, target, key, request).await,
+        Ok(()) => respond(core, target, key, request).await,
         Err(too_many) => Err(too_many),
     };
-    let (Ok(reply) | Err(reply)) = outcome;
-    let request_id = core.next_request_id();
-    core.observers.tell(&RequestLogEntry {
-        method,
-        path,
-        operation: match target {
-            Target::Operation(operation) => Some(operation),
-            Target::UnknownPath | Target::OtherMethod => None,
-        },
-        status: reply.status,
-        key_prefix,
-        request_id: request_id.clone(),
-    });
-    reply.into_response(&request_id, headers)
+    (headers, outcome)
 }
 
 async fn respond(

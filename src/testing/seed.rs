@@ -1,11 +1,10 @@
 //! Users for a demonstration.
 
-mod dice;
 mod samples;
 
-use dice::Dice;
 use samples::{BROWSERS, DOMAINS, PEOPLE, PLACES};
 
+use super::dice::Dice;
 use super::handlers::new_client;
 use super::state::{Account, Store, Subject, later};
 use crate::{

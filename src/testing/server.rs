@@ -3,10 +3,11 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use super::connection::{ResetHandle, ResettableListener};
 
 /// A [`FakeIdpflare`](super::FakeIdpflare) that listens on a port of this machine. It understands
 /// HTTP/1.1, and HTTP/2 from clients that start with it.
@@ -25,14 +26,12 @@ impl FakeServer {
     pub(super) async fn start(router: Router, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let port = listener.local_addr()?.port();
-        let listener = listener.tap_io(|connection| {
-            // A short reply must not wait for an acknowledgement; without, it is only slower.
-            let _ = connection.set_nodelay(true);
-        });
         let (running, stopped) = oneshot::channel::<()>();
-        let server = axum::serve(listener, router).with_graceful_shutdown(async {
-            let _ = stopped.await;
-        });
+        let service = router.into_make_service_with_connect_info::<ResetHandle>();
+        let server =
+            axum::serve(ResettableListener(listener), service).with_graceful_shutdown(async {
+                let _ = stopped.await;
+            });
         let task = tokio::spawn(server.into_future());
         Ok(Self {
             port,

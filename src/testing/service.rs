@@ -8,14 +8,16 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
+use super::connection::{ConnectionLost, reset_error};
 use crate::ReplyBody;
-use crate::layers::BoxError;
+use crate::layers::{BoxError, TransportError};
 
 /// A [`FakeIdpflare`](super::FakeIdpflare) as a Tower service: what goes below a client in place of
 /// a transport. It takes requests with any body, to any authority, with the path `/api/v1/…`.
 ///
-/// It is always ready, and cheap to clone. It does not return errors: what is wrong with a request
-/// is said by the reply.
+/// It is always ready, and cheap to clone. What is wrong with a request is said by the reply. An
+/// error is what a [`FaultScript`](super::FaultScript) asks for: a [`TransportError`] where the
+/// connection is lost before the reply.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -58,7 +60,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let reply = self.router.call(request);
-        Box::pin(async move { Ok(reply.await?.map(ReplyBody::streamed)) })
+        Box::pin(async move {
+            let reply = reply.await?;
+            if reply.extensions().get::<ConnectionLost>().is_some() {
+                return Err(TransportError::lost(reset_error().into()).into());
+            }
+            Ok(reply.map(ReplyBody::streamed))
+        })
     }
 }
 

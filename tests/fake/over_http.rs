@@ -78,7 +78,12 @@ async fn requests_are_observed_without_secrets() {
                 .key_prefix
                 .as_ref()
                 .is_some_and(|own| key.starts_with(own));
-            (&*entry.path, operation, entry.status.as_u16(), has_key)
+            (
+                &*entry.path,
+                operation,
+                entry.status.map_or(0, |status| status.as_u16()),
+                has_key,
+            )
         })
         .collect();
     assert_eq!(

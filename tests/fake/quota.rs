@@ -62,7 +62,10 @@ async fn a_client_that_heeds_it_is_never_refused() {
     let refused = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&refused);
     fake.on_request(move |entry| {
-        count.fetch_add(u32::from(entry.status == 429), Ordering::Relaxed);
+        count.fetch_add(
+            u32::from(entry.status.is_some_and(|status| status == 429)),
+            Ordering::Relaxed,
+        );
     });
     let client = fake.client();
     for _ in 0..50 {

@@ -1,8 +1,9 @@
+use super::secret::mix;
+use super::state::later;
 use crate::Timestamp;
-use crate::testing::secret::mix;
-use crate::testing::state::later;
 
 /// Numbers that look random and are the same each time.
+#[derive(Debug)]
 pub(super) struct Dice(u64);
 
 impl Dice {
@@ -18,6 +19,12 @@ impl Dice {
     /// One of `from`, which is not empty.
     pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
+    }
+
+    /// Whether something of this probability happens.
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
+        const STEPS: u64 = 1 << 53;
+        (self.below(STEPS) as f64) < probability * STEPS as f64
     }
 
     /// A moment of `from..to`; `from` where that is empty.
