@@ -107,7 +107,9 @@ enum Reason {
 }
 
 impl CredentialError {
-    pub(crate) fn failed(error: BoxError) -> Self {
+    /// The provider failed with `error`: for a credential layer of your own, and for tests.
+    #[must_use]
+    pub fn failed(error: BoxError) -> Self {
         Self {
             reason: Reason::Failed(error.into()),
         }

@@ -40,6 +40,9 @@ impl fmt::Debug for ReplyHead {
 /// let error: BoxError = TransportError::lost("connection reset".into()).into();
 /// let failure = Failure::from(error);
 /// assert!(matches!(failure, Failure::Error(error) if error.is::<TransportError>()));
+///
+/// let failure = Failure::from(&http::Response::new(()));
+/// assert!(matches!(failure, Failure::Reply(head) if head.status == 200));
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -63,5 +66,11 @@ impl Failure {
 impl From<BoxError> for Failure {
     fn from(error: BoxError) -> Self {
         Self::Error(error.into())
+    }
+}
+
+impl<B> From<&http::Response<B>> for Failure {
+    fn from(reply: &http::Response<B>) -> Self {
+        Self::Reply(ReplyHead::new(reply.status(), reply.headers().clone()))
     }
 }

@@ -44,7 +44,10 @@ enum Limit {
 }
 
 impl RateLimited {
-    pub(crate) fn by_max_wait(retry_after: Duration, max_wait: Duration) -> Self {
+    /// It would have had to wait for `retry_after`, and no request may wait for more than `max_wait`:
+    /// for a rate limit of your own, and for tests.
+    #[must_use]
+    pub fn by_max_wait(retry_after: Duration, max_wait: Duration) -> Self {
         Self {
             retry_after,
             limit: Limit::MaxWait(max_wait),
