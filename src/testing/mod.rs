@@ -1,4 +1,4 @@
-//! An IDPFlare in memory, for tests, demonstrations and development (feature `testing`).
+//! What tests are made of: an IDPFlare in memory, scripts and fixtures (feature `testing`).
 //!
 //! [`FakeIdpflare`] performs all operations of the protocol: what a client changes, it finds
 //! changed. It checks API keys and their scopes, validates what it is sent, pages as the real one
@@ -45,13 +45,18 @@
 //!   confidential.
 //! - An API key has no scopes unless told otherwise, and does not end by itself.
 
+mod canned_reply;
+mod capture;
 mod connection;
 mod dice;
+mod encode_reply;
 mod fake;
 mod faults;
+mod fixture;
 mod handlers;
 mod input;
 mod quota;
+mod replay;
 mod request_log;
 mod respond;
 mod routes;
@@ -62,8 +67,13 @@ mod service;
 mod state;
 mod table;
 
+pub use canned_reply::CannedReply;
+pub use capture::{CaptureService, CapturedRequest};
+pub use encode_reply::EncodeReply;
 pub use fake::FakeIdpflare;
 pub use faults::{Fault, FaultKind, FaultRule, FaultScript, InvalidFaultScript, RetryAfter};
+pub use fixture::Fixture;
+pub use replay::{ExpectedRequest, ReplayError, ReplayService};
 pub use request_log::RequestLogEntry;
 pub use server::FakeServer;
 pub use service::FakeService;

@@ -4,12 +4,17 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 
 /// What an operation comes to; both sides are answers, the second ends it early.
 pub(super) type Outcome = Result<Reply, Reply>;
+
+/// The body of a refusal.
+pub(super) fn error_body(status: StatusCode, message: &str) -> Value {
+    json!({"error": message, "status": status.as_u16()})
+}
 
 /// An answer, before it is given its headers.
 pub(super) struct Reply {
@@ -34,10 +39,7 @@ impl Reply {
     }
 
     pub(super) fn error(status: StatusCode, message: &str) -> Self {
-        Self::json(
-            status,
-            &json!({"error": message, "status": status.as_u16()}),
-        )
+        Self::json(status, &error_body(status, message))
     }
 
     /// The refusal of one argument.

@@ -1,0 +1,8 @@
+//! The testing kit: what users test their own code with.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture;
+mod fixtures;
+mod replay;
