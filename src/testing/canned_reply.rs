@@ -13,7 +13,8 @@ use tower::Service;
 use super::EncodeReply;
 use super::respond::error_body;
 
-/// A reply that is known in advance: what a [`ReplayService`](super::ReplayService) answers with.
+/// A reply that is known in advance: what a [`ReplayService`](super::ReplayService) answers with,
+/// what an [`ErrorFixture`](super::ErrorFixture) is made of.
 ///
 /// A status, an [`http::Response`], and a reference to the value of a successful reply convert to
 /// one, and it converts to an [`http::Response`]. It is also a [`Service`], which gives the same reply

@@ -4,5 +4,6 @@
 mod support;
 
 mod capture;
+mod errors;
 mod fixtures;
 mod replay;
