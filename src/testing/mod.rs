@@ -1,4 +1,16 @@
-//! What tests are made of: an IDPFlare in memory, scripts and fixtures (feature `testing`).
+//! What tests are made of: an IDPFlare in memory, scripts, fixtures, and a check for layers (feature
+//! `testing`).
+//!
+//! | to | take |
+//! |---|---|
+//! | test against what the protocol does | [`FakeIdpflare`] |
+//! | say which requests come, and what comes of each | [`ReplayService`], with [`CannedReply`] |
+//! | look at what is sent | [`CaptureService`] |
+//! | make the value of a reply | [`Fixture`] |
+//! | make an [`Error`](crate::Error) | [`ErrorFixture`] |
+//! | check a layer of your own | [`assert_layer_contract`] |
+//!
+//! # The fake
 //!
 //! [`FakeIdpflare`] performs all operations of the protocol: what a client changes, it finds
 //! changed. It checks API keys and their scopes, validates what it is sent, pages as the real one
@@ -56,6 +68,7 @@ mod faults;
 mod fixture;
 mod handlers;
 mod input;
+mod layer_contract;
 mod quota;
 mod replay;
 mod request_log;
@@ -75,6 +88,7 @@ pub use error_fixture::ErrorFixture;
 pub use fake::FakeIdpflare;
 pub use faults::{Fault, FaultKind, FaultRule, FaultScript, InvalidFaultScript, RetryAfter};
 pub use fixture::Fixture;
+pub use layer_contract::{ContractViolation, assert_layer_contract, check_layer_contract};
 pub use replay::{ExpectedRequest, ReplayError, ReplayService};
 pub use request_log::RequestLogEntry;
 pub use server::FakeServer;

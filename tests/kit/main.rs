@@ -6,4 +6,6 @@ mod support;
 mod capture;
 mod errors;
 mod fixtures;
+mod layer_contract;
 mod replay;
+mod wrong_layers;
