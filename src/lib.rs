@@ -53,9 +53,9 @@
 //!
 //! # Features
 //!
-//! `hyper` (default) is the [`Transport`]; `testing` is the fake; `metrics` and `opentelemetry` are
-//! recorders for [`MetricsLayer`](layers::MetricsLayer). Without default features the
-//! crate does no I/O of its own.
+//! `hyper` (default) is the [`Transport`]; `testing` is the [testing kit](testing); `metrics` and
+//! `opentelemetry` are recorders for [`MetricsLayer`](layers::MetricsLayer). Without default features
+//! the crate does no I/O of its own.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(
