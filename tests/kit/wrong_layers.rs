@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use idpflare_management::layers::{BoxError, Call};
 use idpflare_management::testing::{
     ContractViolation, assert_layer_contract, check_layer_contract,
@@ -19,7 +19,6 @@ use tower::{Layer, Service};
 type HttpRequest = Request<Full<Bytes>>;
 type ReplyFuture = Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, BoxError>> + Send>>;
 
-/// Which extensions are kept.
 type Keep = fn(&Extensions) -> Extensions;
 
 /// A layer that is wrong in one way.
@@ -44,6 +43,8 @@ enum Fault {
     LosesPermitOfReadiness(Arc<Semaphore>),
     /// Makes calls on tasks, which go on when nobody waits for them any more.
     Detaches,
+    /// Reads bodies on tasks.
+    DetachesBody,
     /// Makes a text of an error of the call.
     FlattensErrors,
     /// Makes a text of an error of readiness.
@@ -134,6 +135,14 @@ impl Service<HttpRequest> for WrongService {
             Fault::Detaches => {
                 let call = tokio::spawn(self.inner.call(request));
                 Box::pin(async move { call.await? })
+            }
+            Fault::DetachesBody => {
+                let call = self.inner.call(request);
+                Box::pin(async move {
+                    let (head, body) = call.await?.into_parts();
+                    let body = tokio::spawn(body.collect()).await??.to_bytes();
+                    Ok(Response::from_parts(head, body.into()))
+                })
             }
             Fault::FlattensErrors => {
                 let call = self.inner.call(request);
@@ -242,6 +251,7 @@ async fn who_leaks_on_cancellation_is_caught() {
             "when it was ready and not called",
         ),
         (Fault::Detaches, "while it waited for the reply"),
+        (Fault::DetachesBody, "while the body was read"),
     ] {
         let violation = violation(fault).await;
         let ContractViolation::Leaked { when, .. } = violation else {
