@@ -94,10 +94,10 @@ async fn callers_are_told_what_the_server_did() {
 
     fake.clear_faults();
     let state = State::of(&fake.client()).await;
-    let told = told.lock().expect("not poisoned");
+    let told = std::mem::take(&mut *told.lock().expect("not poisoned"));
     assert_eq!(told.len() as u64, operations);
     let mut verdict = Verdict::default();
-    for (act, told) in told.iter() {
+    for (act, told) in &told {
         verdict
             .judge(act, told, &ledger.requests_of(act), &state)
             .await;
