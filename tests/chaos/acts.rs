@@ -9,6 +9,7 @@ use idpflare_management::*;
 use tower::util::MapRequest;
 
 use crate::state;
+use crate::support::dice::Dice;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
@@ -33,22 +34,9 @@ pub(crate) struct Told {
     pub(crate) attempts: u32,
 }
 
-/// Splitmix64: enough to choose by.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
 /// So many acts, and the users and clients that they need.
 pub(crate) async fn plan(fake: &FakeIdpflare, seed: u64, operations: u64) -> Vec<Act> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let choices: Vec<_> = (0..operations).map(|_| dice.below(13)).collect();
     fake.seed(choices.len());
     let admin = fake.client();

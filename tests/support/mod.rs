@@ -3,6 +3,7 @@
 #![allow(unused_macros, unused_imports, reason = "each test uses a part of it")]
 
 pub(crate) mod capture;
+pub(crate) mod dice;
 pub(crate) mod server;
 pub(crate) mod strict;
 #[cfg(feature = "hyper")]
