@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use idpflare_management::layers::BoxError;
+use idpflare_management::layers::{BoxError, Call};
 use idpflare_management::testing::{EncodeReply, Fixture};
 use idpflare_management::{ApiRequest, Authority, GetUser, User};
 use tower::Service;
@@ -44,7 +44,7 @@ pub(crate) fn authority() -> Authority {
     "https://idp.example.com".parse().expect("an authority")
 }
 
-/// The request of `getUser`, as the client hands it to its service.
+/// The request of `getUser`, but for the [`Call`], of which each copy has one of its own.
 pub(crate) fn request() -> Request<Full<Bytes>> {
     GetUser::new("usr_1f3870be274f6c49")
         .to_http(&authority())
@@ -60,7 +60,7 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Sends a copy of `request` through `service`.
+/// Sends a copy of `request` through `service`, as a client does.
 pub(crate) fn send<S>(service: &mut S, request: &Request<Full<Bytes>>) -> S::Response
 where
     S: Service<Request<Full<Bytes>>>,
@@ -68,5 +68,7 @@ where
 {
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
-    now(service.call(request.clone())).expect("a reply")
+    let mut request = request.clone();
+    Call::of_or_insert(&mut request).announce_recorder();
+    now(service.call(request)).expect("a reply")
 }

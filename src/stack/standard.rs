@@ -14,7 +14,7 @@ use idpflare_layers::{
     RetryPolicy,
 };
 use tower::{Layer, Service};
-use tower_http::set_header::request::SetMultipleRequestHeadersLayer;
+use tower_http::set_header::SetRequestHeaderLayer;
 
 use super::{BoxService, Stack, StackLayer};
 
@@ -77,12 +77,15 @@ impl Settings {
 
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
     /// slots.
-    pub(crate) fn below(&self) -> (FixedHeaders, DeliveryLayer) {
-        let headers = SetMultipleRequestHeadersLayer::if_not_present(vec![
-            (USER_AGENT, self.user_agent.clone()).into(),
-            (ACCEPT, HeaderValue::from_static("application/json")).into(),
-        ]);
-        (headers, DeliveryLayer::new())
+    pub(crate) fn below(&self) -> (FixedHeader, FixedHeader, DeliveryLayer) {
+        // One layer each: the one for several headers allocates for them whenever it is cloned.
+        let user_agent = self.user_agent.clone();
+        let accept = HeaderValue::from_static("application/json");
+        (
+            SetRequestHeaderLayer::if_not_present(USER_AGENT, user_agent),
+            SetRequestHeaderLayer::if_not_present(ACCEPT, accept),
+            DeliveryLayer::new(),
+        )
     }
 }
 
@@ -109,4 +112,4 @@ type Layers = (
     CollectLayer,
 );
 
-type FixedHeaders = SetMultipleRequestHeadersLayer<Request<Full<Bytes>>>;
+type FixedHeader = SetRequestHeaderLayer<HeaderValue>;
