@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Call, Delivery, collect, is_refusal};
+use idpflare_layers::{BoxError, Call, CollectError, Delivery, collect, find_source, is_refusal};
 use tower::{Service, ServiceExt};
 
 use crate::stack::BoxService;
@@ -323,7 +323,12 @@ impl ReplyReader {
         let call = &self.call;
         let outcome = outcome.map_err(Into::into);
         let refused = outcome.as_ref().is_err_and(|error| is_refusal(&**error));
-        if !self.records_sends && call.attempts() == 0 && !refused {
+        let answered = match &outcome {
+            Ok(_) => true,
+            Err(error) => find_source::<CollectError>(&**error).is_some(),
+        };
+        // An answer comes of something that was sent, whoever should have recorded it.
+        if call.attempts() == 0 && !refused && (answered || !self.records_sends) {
             call.record_send(match &outcome {
                 Ok(reply) => Delivery::of_status(reply.status()),
                 Err(error) => Delivery::of_error(&**error),

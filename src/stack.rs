@@ -276,6 +276,10 @@ fn short_type_name<T>() -> &'static str {
 /// with a [`Full`] body, and returns any body of [`Bytes`] and any error.
 ///
 /// It is implemented for every layer that fits; there is nothing to implement by hand.
+///
+/// A layer that makes a new request of the one that it is given keeps its extensions: without the
+/// [`Call`](idpflare_layers::Call) among them nothing is sent. And when its future is dropped, it
+/// drops what it has called; what goes on in a task of its own is not known to be under way.
 pub trait StackLayer: Send + Sync + 'static {
     /// Puts the layer around `inner`.
     fn wrap(&self, inner: BoxService) -> BoxService;

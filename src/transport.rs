@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client as HyperClient, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use idpflare_layers::{Call, Timeout, TransportError, find_source};
+use idpflare_layers::{Call, Connecting, Timeout, TransportError, find_source};
 use tower::Service;
 
 use crate::{Error, ReplyBody};
@@ -88,12 +88,12 @@ impl Service<Request<Full<Bytes>>> for Transport {
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> TransportFuture {
-        let call = Call::of(&request).cloned();
+        let connecting = Call::of(&request).map(Call::connecting);
         let connection = capture_connection(&mut request);
         TransportFuture {
             future: self.client.request(request),
             connection,
-            call,
+            connecting,
         }
     }
 }
@@ -110,7 +110,7 @@ pub struct TransportFuture {
     future: ResponseFuture,
     connection: CaptureConnection,
     /// `None` once it is done.
-    call: Option<Call>,
+    connecting: Option<Connecting>,
 }
 
 impl TransportFuture {
@@ -122,10 +122,10 @@ impl TransportFuture {
 
 impl Drop for TransportFuture {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take()
-            && !self.has_connection()
+        if let Some(connecting) = self.connecting.take()
+            && self.has_connection()
         {
-            call.record_unsent();
+            connecting.done();
         }
     }
 }
@@ -135,7 +135,9 @@ impl Future for TransportFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.future).poll(cx));
-        self.call = None;
+        if let Some(connecting) = self.connecting.take() {
+            connecting.done();
+        }
         Poll::Ready(match outcome {
             Ok(reply) => {
                 // What is sent again goes over another connection (RFC 9110, section 15.5.20).

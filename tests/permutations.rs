@@ -87,19 +87,50 @@ impl Outcome {
     }
 }
 
-/// Sends one call through the layers in this order.
-async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Duration>) -> Outcome {
-    let place = order.join(" > ");
-    let key = KeyHandle::new(ApiKey::new(OLD_KEY).expect("a key"));
-    let transport = Strict::new(acts, &key);
-    let limiter = RateLimiter::new(Rate::MAX);
-    if let Some(wait) = paused {
-        limiter.pause(wait);
+/// What meets one call.
+#[derive(Clone)]
+struct Scene {
+    acts: Vec<Act>,
+    /// For how long another call has had the limiter pause.
+    paused: Duration,
+    deadline: Duration,
+    /// How long a provider takes for the key; without, it is there.
+    provider: Option<Duration>,
+}
+
+impl Scene {
+    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        Self {
+            acts: acts.into_iter().collect(),
+            paused: Duration::ZERO,
+            deadline: DEADLINE,
+            provider: None,
+        }
     }
+
+    fn key(&self) -> KeyHandle {
+        let Some(delay) = self.provider else {
+            return KeyHandle::new(ApiKey::new(OLD_KEY).expect("a key"));
+        };
+        KeyHandle::from_provider(move || async move {
+            tokio::time::sleep(delay).await;
+            ApiKey::new(OLD_KEY)
+        })
+    }
+}
+
+/// Sends one call through the layers in this order.
+async fn play(capture: &Capture, order: &Order, scene: Scene) -> Outcome {
+    let place = order.join(" > ");
+    let key = scene.key();
+    let transport = Strict::new(&scene.acts, &key);
+    let limiter = RateLimiter::new(Rate::MAX);
+    limiter.pause(scene.paused);
     let told = Told::default();
     let (attempts, order) = (MetricsLayer::per_attempt(told.clone()), *order);
     let client = Client::builder("https://idp.example.com")
         .key_handle(key)
+        .deadline(scene.deadline)
         .rate_limit(limiter)
         .stack(move |mut stack| {
             for pair in order.windows(2).rev() {
@@ -119,7 +150,7 @@ async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Dur
         sends: transport.sends(),
         elapsed: started.elapsed(),
     };
-    check(&outcome);
+    check(&outcome, scene.deadline);
     let told = told.0.lock().expect("not poisoned");
     assert!(told.contains("deleteUser"), "{}", outcome.place);
     let spans = capture.take();
@@ -132,7 +163,7 @@ async fn play(capture: &Capture, order: &Order, acts: &[Act], paused: Option<Dur
 }
 
 /// What holds whatever happened.
-fn check(outcome: &Outcome) {
+fn check(outcome: &Outcome, deadline: Duration) {
     let place = &outcome.place;
     assert!(
         outcome.sends <= ATTEMPT_LIMIT,
@@ -141,7 +172,7 @@ fn check(outcome: &Outcome) {
     );
     // tokio's timers tick once a millisecond.
     assert!(
-        outcome.elapsed <= DEADLINE + Duration::from_millis(1),
+        outcome.elapsed <= deadline + Duration::from_millis(1),
         "{place}: {:?}",
         outcome.elapsed
     );
@@ -164,12 +195,12 @@ fn is_outside(order: &Order, outer: &str, inner: &str) -> bool {
 }
 
 async fn check_order(capture: &Capture, order: &Order) {
-    play(capture, order, &[], None).await.assert_success(1);
+    let play = async |scene| play(capture, order, scene).await;
+    play(Scene::new([])).await.assert_success(1);
 
-    let passing = play(capture, order, &[Act::Answer(503)], None).await;
-    passing.assert_success(2);
+    play(Scene::new([Act::Answer(503)])).await.assert_success(2);
 
-    let limited = play(capture, order, &[Act::TooMany(2)], None).await;
+    let limited = play(Scene::new([Act::TooMany(2)])).await;
     limited.assert_success(2);
     assert!(
         limited.elapsed >= Duration::from_secs(2),
@@ -177,29 +208,39 @@ async fn check_order(capture: &Capture, order: &Order) {
         limited.place
     );
 
-    // There is no time for the wait that the server asks for, which is told at once.
-    let limited = play(capture, order, &[Act::TooMany(60)], None).await;
-    let error = limited.assert_error(ErrorKind::Api, Delivery::Answered);
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
-    assert_eq!((limited.sends, limited.elapsed), (1, Duration::ZERO));
-
-    let hung = play(capture, order, &[Act::Hang; 3], None).await;
+    let hung = play(Scene::new([Act::Hang; 3])).await;
     hung.assert_error(ErrorKind::Timeout, Delivery::Unknown);
 
     // What the server said before is not lost to the timeout.
-    let worse = play(
-        capture,
-        order,
-        &[Act::Answer(503), Act::Hang, Act::Hang],
-        None,
-    )
-    .await;
+    let worse = play(Scene::new([Act::Answer(503), Act::Hang, Act::Hang])).await;
     let error = worse.assert_error(ErrorKind::Timeout, Delivery::Unknown);
     let earlier = Some(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(error.status(), earlier, "{}: {error:?}", worse.place);
 
-    let acts = [Act::Answer(503), Act::HangInBody, Act::HangInBody];
-    let halfway = play(capture, order, &acts, None).await;
+    let rotated = play(Scene::new([Act::RotateAndRefuse])).await;
+    if is_outside(order, Stack::RETRY, Stack::AUTH) {
+        rotated.assert_success(2);
+    } else {
+        // Each attempt of a call has the key of the first.
+        let error = rotated.assert_error(ErrorKind::Api, Delivery::Answered);
+        assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED));
+        assert_eq!(rotated.sends, 1, "{}", rotated.place);
+    }
+}
+
+/// What takes more time than there is to look at it in each order.
+async fn check_more(capture: &Capture, order: &Order) {
+    let play = async |scene| play(capture, order, scene).await;
+    let success = Scene::new([]);
+
+    // There is no time for the wait that the server asks for, which is told at once.
+    let limited = play(Scene::new([Act::TooMany(60)])).await;
+    let error = limited.assert_error(ErrorKind::Api, Delivery::Answered);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!((limited.sends, limited.elapsed), (1, Duration::ZERO));
+
+    let halfway = [Act::Answer(503), Act::HangInBody, Act::HangInBody];
+    let halfway = play(Scene::new(halfway)).await;
     let error = halfway.assert_error(ErrorKind::Timeout, Delivery::Unknown);
     assert_eq!(error.status(), Some(StatusCode::OK), "{}", halfway.place);
     let text = error.to_string();
@@ -210,22 +251,29 @@ async fn check_order(capture: &Capture, order: &Order) {
     );
 
     // A pause that another call has caused.
-    let waited = play(capture, order, &[], Some(Duration::from_secs(8))).await;
+    let paused = |seconds| Scene {
+        paused: Duration::from_secs(seconds),
+        ..success.clone()
+    };
+    let waited = play(paused(8)).await;
     waited.assert_success(1);
     assert!(waited.elapsed >= Duration::from_secs(8), "{}", waited.place);
-    let refused = play(capture, order, &[], Some(Duration::from_secs(45))).await;
+    let refused = play(paused(45)).await;
     refused.assert_error(ErrorKind::RateLimited, Delivery::NotSent);
     assert_eq!((refused.sends, refused.elapsed), (0, Duration::ZERO));
 
-    let rotated = play(capture, order, &[Act::RotateAndRefuse], None).await;
-    if is_outside(order, Stack::RETRY, Stack::AUTH) {
-        rotated.assert_success(2);
-    } else {
-        // Each attempt of a call has the key of the first.
-        let error = rotated.assert_error(ErrorKind::Api, Delivery::Answered);
-        assert_eq!(error.status(), Some(StatusCode::UNAUTHORIZED));
-        assert_eq!(rotated.sends, 1, "{}", rotated.place);
-    }
+    // A key that has to be waited for, in vain where the call has less time.
+    let provided = |seconds| Scene {
+        provider: Some(Duration::from_secs(2)),
+        deadline: Duration::from_secs(seconds),
+        ..success.clone()
+    };
+    let waited = play(provided(30)).await;
+    waited.assert_success(1);
+    assert_eq!(waited.elapsed, Duration::from_secs(2), "{}", waited.place);
+    let refused = play(provided(1)).await;
+    refused.assert_error(ErrorKind::Timeout, Delivery::NotSent);
+    assert_eq!(refused.sends, 0, "{}", refused.place);
 }
 
 /// All orders of `items`, by Heap's algorithm.
@@ -255,8 +303,11 @@ fn check_orders(orders: &[Order]) {
         .build()
         .expect("a runtime");
     let (capture, _listening) = Capture::start();
-    for order in orders {
+    for (number, order) in orders.iter().enumerate() {
         runtime.block_on(check_order(&capture, order));
+        if number.is_multiple_of(7) {
+            runtime.block_on(check_more(&capture, order));
+        }
     }
 }
 

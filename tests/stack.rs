@@ -234,7 +234,7 @@ async fn metrics_of_attempts_leave_out_the_wait_for_a_permit() {
     let observed = observe(&[], Duration::from_secs(15), |builder| {
         builder.stack(|stack| {
             let layer = MetricsLayer::per_attempt(recorder);
-            stack.insert_after(Stack::ATTEMPT_TIMEOUT, "attempt metrics", layer)
+            stack.insert_after(Stack::AUTH, "attempt metrics", layer)
         })
     });
     assert_eq!(observed.await.elapsed, Duration::from_secs(15));
@@ -294,6 +294,28 @@ async fn layers_of_tower_and_tower_http_go_in_as_they_are() {
         .expect("a client");
     for _ in 0..3 {
         client.send(GetUserStats::new()).await.expect("stats");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_drops_extensions_sends_nothing() {
+    let forget = tower::util::MapRequestLayer::new(|request: Request<Full<Bytes>>| {
+        let (head, body) = request.into_parts();
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method;
+        *request.uri_mut() = head.uri;
+        request
+    });
+    for act in [Act::Answer(500), Act::Hang, Act::Answer(200)] {
+        let forget = forget.clone();
+        let acts = [act; 3];
+        let change = |builder: ClientBuilder| builder.attempt_layer(forget);
+        let observed = observe(&acts, Duration::ZERO, change).await;
+        assert_eq!(observed.sends, 0, "{observed:?}");
+        assert!(
+            observed.outcome.contains("has dropped the extensions"),
+            "{observed:?}"
+        );
     }
 }
 

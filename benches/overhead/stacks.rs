@@ -37,7 +37,7 @@ fn measured(builder: ClientBuilder) -> ClientBuilder {
         .layer(MetricsLayer::per_call(FacadeRecorder::new()))
         .stack(|stack| {
             let layer = MetricsLayer::per_attempt(FacadeRecorder::new());
-            stack.insert_after(Stack::ATTEMPT_TIMEOUT, "attempt metrics", layer)
+            stack.insert_after(Stack::AUTH, "attempt metrics", layer)
         })
 }
 

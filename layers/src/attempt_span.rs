@@ -60,7 +60,7 @@ const SHOWN: [&str; 6] = ["limit", "offset", "page", "page_size", "per_page", "s
 ///
 /// The layer belongs inside of what repeats requests; outside, it makes one span for all attempts.
 /// The reply's body is covered where [`CollectLayer`](crate::CollectLayer) is inside. Where nobody
-/// listens to the span, this layer does nothing.
+/// listens to the span, this layer does nothing else.
 ///
 /// [conventions]: https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::key_handle::Lookup;
 use crate::provided_key::Fetch;
-use crate::{BoxError, Call, KeyHandle, Origin};
+use crate::{BoxError, Call, KeyHandle, Origin, ReplyHead};
 
 /// Adds `Authorization: Bearer …` to the requests of one origin.
 ///
@@ -189,6 +189,31 @@ struct AskingAgain<Reply> {
     answer: Answer,
     sent: HeaderValue,
     reply: Option<Reply>,
+    refusal: Refusal,
+}
+
+/// The head of a 401, which is left in the call where the wait for another key is given up.
+struct Refusal {
+    call: Option<Call>,
+    head: Option<ReplyHead>,
+}
+
+impl Refusal {
+    fn of<B>(reply: &http::Response<B>, call: Option<Call>) -> Self {
+        let head = ReplyHead::new(reply.status(), reply.headers().clone());
+        Self {
+            call,
+            head: Some(head),
+        }
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        if let (Some(call), Some(head)) = (&self.call, self.head.take()) {
+            call.set_interrupted_reply(Some(head));
+        }
+    }
 }
 
 /// What a provider is waited for, at most until the deadline of the call.
@@ -237,8 +262,14 @@ where
                     if reply.status() != StatusCode::UNAUTHORIZED {
                         return Poll::Ready(Ok(reply));
                     }
+                    let last = this.call.as_ref().is_some_and(|call| {
+                        let limit = call.attempt_limit();
+                        limit.is_some_and(|limit| call.attempts() >= limit)
+                    });
                     match this.key.lookup_other_than(sent) {
                         None => return Poll::Ready(Ok(reply)),
+                        // Nobody would send it.
+                        Some(Lookup::Ask(_)) if last => return Poll::Ready(Ok(reply)),
                         Some(Lookup::Found(_)) => {
                             reply.extensions_mut().insert(NewerCredential::new());
                             return Poll::Ready(Ok(reply));
@@ -247,6 +278,7 @@ where
                             asking: Box::new(AskingAgain {
                                 answer: Answer::of(fetch, this.call.clone()),
                                 sent: sent.clone(),
+                                refusal: Refusal::of(&reply, this.call.clone()),
                                 reply: Some(reply),
                             }),
                         },
@@ -257,6 +289,7 @@ where
                     let Some(mut reply) = asking.reply.take() else {
                         return Poll::Pending;
                     };
+                    asking.refusal.head = None;
                     if answer.is_ok_and(|key| key != asking.sent) {
                         reply.extensions_mut().insert(NewerCredential::new());
                     }

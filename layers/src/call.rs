@@ -51,7 +51,9 @@ struct Shared {
     open_sends: AtomicU32,
     worst_delivery: AtomicU8,
     attempt_limit: AtomicU32,
-    /// Sends that were dropped while there was no connection for them yet.
+    /// How often a transport has begun to look for a connection.
+    connecting: AtomicU32,
+    /// How often that was given up before there was one.
     unsent: AtomicU32,
     /// Held while a send is being dropped.
     dropping_send: Mutex<()>,
@@ -75,6 +77,7 @@ impl Call {
                 open_sends: AtomicU32::new(0),
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
                 attempt_limit: AtomicU32::new(NO_LIMIT),
+                connecting: AtomicU32::new(0),
                 unsent: AtomicU32::new(0),
                 dropping_send: Mutex::new(()),
                 has_recorder: AtomicBool::new(false),
@@ -224,7 +227,9 @@ impl Call {
         self.shared.has_recorder.store(true, Ordering::Release);
     }
 
-    pub(crate) fn has_recorder(&self) -> bool {
+    /// Whether somebody has [said so](Self::announce_recorder).
+    #[must_use]
+    pub fn has_recorder(&self) -> bool {
         self.shared.has_recorder.load(Ordering::Acquire)
     }
 
@@ -264,27 +269,65 @@ impl Call {
         self.shared.open_sends.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Says that the send which is being dropped has reached nobody: for a transport of your own, to
-    /// be called when its future is dropped before any of the request was given to a connection.
-    /// [`DeliveryLayer`](crate::DeliveryLayer) takes note.
-    pub fn record_unsent(&self) {
-        self.shared.unsent.fetch_add(1, Ordering::AcqRel);
+    /// A transport begins to look for a connection, with nothing sent yet.
+    pub fn connecting(&self) -> Connecting {
+        self.shared.connecting.fetch_add(1, Ordering::AcqRel);
+        Connecting {
+            call: Some(self.clone()),
+        }
     }
 
-    /// Runs `drop`, which drops a send that is not over.
-    pub(crate) fn drop_send(&self, drop: impl FnOnce()) {
-        // One at a time, so that what is recorded meanwhile is of this one. Where another is being
+    /// How often [`connecting`](Self::connecting) was called.
+    pub(crate) fn connections_sought(&self) -> u32 {
+        self.shared.connecting.load(Ordering::Acquire)
+    }
+
+    /// Runs `drop`, which drops a send that is not over and has looked for connections so often.
+    pub(crate) fn drop_send(&self, connecting: u32, drop: impl FnOnce()) {
+        // One at a time, so that what is given up meanwhile is of this one. Where another is being
         // dropped, be it around this one, the outcome stays unknown, which is the safe mistake.
         let alone = self.shared.dropping_send.try_lock();
         let before = self.shared.unsent.load(Ordering::Acquire);
         drop();
-        if alone.is_ok() && self.shared.unsent.load(Ordering::Acquire) != before {
+        let unsent = self
+            .shared
+            .unsent
+            .load(Ordering::Acquire)
+            .wrapping_sub(before);
+        if alone.is_ok() && unsent > 0 && unsent == connecting {
             self.end_send(Delivery::NotSent);
         }
     }
 
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {
         *lock(&self.shared.interrupted) = head;
+    }
+}
+
+/// A send for which a transport is looking for a connection: see [`Call::connecting`].
+///
+/// Dropped as it is, it says that nothing was sent. For transports of your own, which hold it in
+/// their future; around them, [`DeliveryLayer`](crate::DeliveryLayer) then knows better than that the
+/// outcome of what was dropped is unknown.
+#[derive(Debug)]
+#[must_use = "dropped, it says that nothing was sent"]
+pub struct Connecting {
+    /// `None` once there is a connection.
+    call: Option<Call>,
+}
+
+impl Connecting {
+    /// There is a connection, or something failed, which an error tells more of.
+    pub fn done(mut self) {
+        self.call = None;
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            call.shared.unsent.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 

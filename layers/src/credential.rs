@@ -73,8 +73,8 @@ impl Credential {
         }
     }
 
-    /// Counted from now, the time after which the key is not sent any more (RFC 6749, section 5.1).
-    /// With zero it is sent only by those who wait for it now. A time beyond the clock is none.
+    /// How long after the provider's answer the key is not sent any more (RFC 6749, section 5.1). With
+    /// zero it is sent only by those who wait for that answer. A time beyond the clock is none.
     #[must_use]
     pub fn expires_in(mut self, time: Duration) -> Self {
         self.expires_in = Some(time);

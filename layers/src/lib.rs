@@ -130,7 +130,7 @@ pub use attempt_span::{AttemptSpan, AttemptSpanLayer};
 pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLayer};
 pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, NewerCredential, OriginMismatch};
 pub use backoff::{Backoff, InvalidBackoff};
-pub use call::Call;
+pub use call::{Call, Connecting};
 pub use call_span::{CallSpan, CallSpanLayer};
 pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use credential::{Credential, CredentialError, CredentialProvider};

@@ -59,9 +59,10 @@ pub use recorder::{AttemptFinished, CallFinished, Recorder, Subject};
 /// ```
 ///
 /// The same layer measures both, by where it is: [`per_call`](Self::per_call) belongs outside of
-/// what repeats requests, [`per_attempt`](Self::per_attempt) inside, and inside of what waits as
-/// well, such as [`RateLimitLayer`](crate::RateLimitLayer): a duration is that of an exchange then,
-/// and only what is sent is counted. Put in the wrong place, each counts the other. A stack may have
+/// what repeats requests, [`per_attempt`](Self::per_attempt) inside, and inside of what waits or
+/// refuses as well, such as [`RateLimitLayer`](crate::RateLimitLayer) and
+/// [`ApiKeyLayer`](crate::ApiKeyLayer): a duration is that of an exchange then, and only what is sent
+/// is counted. It looks at no header. Put in the wrong place, each counts the other. A stack may have
 /// both.
 ///
 /// Readiness is waited for before anything starts. What is dropped before it is done is
@@ -90,7 +91,7 @@ impl<R: Recorder> MetricsLayer<R> {
     }
 
     /// Measures what passes as attempts. The usual place is directly inside of
-    /// [`AttemptTimeoutLayer`](crate::AttemptTimeoutLayer).
+    /// [`ApiKeyLayer`](crate::ApiKeyLayer).
     #[must_use]
     pub fn per_attempt(recorder: R) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! The key of a provider, which all who need it at the same time wait for together.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,10 +59,21 @@ impl ProvidedKey {
     }
 
     pub(crate) fn lookup(self: &Arc<Self>) -> Lookup {
-        match self.current.load().as_ref() {
-            Some(current) if current.is_valid() => Lookup::Found(current.authorization.clone()),
-            _ => Lookup::Ask(self.join(&mut self.asking())),
+        if let Some(found) = self.valid() {
+            return Lookup::Found(found);
         }
+        let mut asking = self.asking();
+        // An answer may have come while this waited for its turn.
+        match self.valid() {
+            Some(found) => Lookup::Found(found),
+            None => Lookup::Ask(self.join(&mut asking)),
+        }
+    }
+
+    fn valid(&self) -> Option<HeaderValue> {
+        let current = self.current.load();
+        let current = current.as_ref()?;
+        current.is_valid().then(|| current.authorization.clone())
     }
 
     /// Asks for another key than one that was refused, unless there has just been an answer.
@@ -85,11 +97,13 @@ impl ProvidedKey {
 
     async fn answer(self: Arc<Self>) -> Result<HeaderValue, CredentialError> {
         let before = self.current.load_full();
-        let answer = timeout(KeyHandle::PROVIDER_LIMIT, (self.provide)()).await;
-        let answer = match answer {
+        // Unwinding would leave those who wait for the same answer without any.
+        let provided = AssertUnwindSafe((self.provide)()).catch_unwind();
+        let answer = match timeout(KeyHandle::PROVIDER_LIMIT, provided).await {
             Err(_) => Err(CredentialError::timed_out(KeyHandle::PROVIDER_LIMIT)),
-            Ok(Err(error)) => Err(CredentialError::failed(error)),
-            Ok(Ok(credential)) => Ok(self.store(&before, &Arc::new(credential.into()))),
+            Ok(Err(_)) => Err(CredentialError::failed("it has panicked".into())),
+            Ok(Ok(Err(error))) => Err(CredentialError::failed(error)),
+            Ok(Ok(Ok(credential))) => Ok(self.store(&before, &Arc::new(credential.into()))),
         };
         let mut asking = self.asking();
         asking.under_way = None;

@@ -93,17 +93,18 @@ impl Progress {
     /// The class of the outcome of the attempt that is over.
     pub(crate) fn class_of(&self, call: &Call, outcome: &AttemptOutcome<'_>) -> RetryClass {
         match RetryClass::of(outcome) {
-            RetryClass::Transient if self.sent_nothing(call) => RetryClass::NotSent,
+            // A service that was not even ready has had nothing of the request.
+            RetryClass::Transient if !self.handed_on => RetryClass::NotSent,
+            // What has failed in any other way came from somewhere, be it counted or not.
+            RetryClass::Transient if outcome.is_timeout() && self.sent_nothing(call) => {
+                RetryClass::NotSent
+            }
             class => class,
         }
     }
 
-    /// Whether the attempt that is over is known to have sent nothing: the service was not even
-    /// ready, or the attempt was given up in a queue or while it was connecting.
+    /// Whether the attempt, which has run out of time, did so in a queue or while it was connecting.
     fn sent_nothing(&self, call: &Call) -> bool {
-        if !self.handed_on {
-            return true;
-        }
         if call.attempts() == self.counted_before {
             // Somebody must be there who would have counted it; not further out, though, where one
             // send stands for all attempts and is open until the last is over.

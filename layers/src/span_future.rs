@@ -27,9 +27,9 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if let Some(call) = this.call.take() {
+                // First, because it leaves in the call what it knows.
+                this.span.in_scope(|| this.future.set(None));
                 record(this.span, &call, &call.dropped());
-                let _entered = this.span.enter();
-                this.future.set(None);
             }
         }
     }

@@ -9,10 +9,11 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{
-    ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, CallSpanLayer, CollectLayer,
-    DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer,
-    RetryPolicy,
+    ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, Call, CallSpanLayer,
+    CollectLayer, DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter,
+    RetryLayer, RetryPolicy, TransportError,
 };
+use tower::filter::FilterLayer;
 use tower::{Layer, Service};
 use tower_http::set_header::SetRequestHeaderLayer;
 
@@ -77,11 +78,19 @@ impl Settings {
 
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
     /// slots.
-    pub(crate) fn below(&self) -> (FixedHeader, FixedHeader, DeliveryLayer) {
+    pub(crate) fn below(
+        &self,
+    ) -> (
+        FilterLayer<Checked>,
+        FixedHeader,
+        FixedHeader,
+        DeliveryLayer,
+    ) {
         // One layer each: the one for several headers allocates for them whenever it is cloned.
         let user_agent = self.user_agent.clone();
         let accept = HeaderValue::from_static("application/json");
         (
+            FilterLayer::new(has_call as Checked),
             SetRequestHeaderLayer::if_not_present(USER_AGENT, user_agent),
             SetRequestHeaderLayer::if_not_present(ACCEPT, accept),
             DeliveryLayer::new(),
@@ -113,3 +122,15 @@ type Layers = (
 );
 
 type FixedHeader = SetRequestHeaderLayer<HeaderValue>;
+type Checked = fn(Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, BoxError>;
+
+/// Refuses a request that has lost the [`Call`] of the client: what was sent could not be counted any
+/// more, and a create would be sent again as one that never was.
+fn has_call(request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, BoxError> {
+    // Layers further in have made another call, which knows of nothing.
+    if Call::of(&request).is_some_and(Call::has_recorder) {
+        return Ok(request);
+    }
+    let error = "a layer has dropped the extensions of the request: keep them where a new request is made of it";
+    Err(TransportError::not_sent(error.into()).permanent().into())
+}

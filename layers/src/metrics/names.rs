@@ -1,7 +1,7 @@
 //! How both adapters name what they record.
 
 /// The boundaries that OpenTelemetry's conventions give `http.client.request.duration`, in seconds.
-pub const DURATION_BUCKETS: [f64; 14] = [
+pub const DURATION_BUCKETS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 

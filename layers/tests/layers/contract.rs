@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::Uri;
 use idpflare_layers::{
     ApiKey, ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, CallSpanLayer,
-    CollectLayer, DeadlineLayer, DeliveryLayer, MetricsLayer, Origin, Rate, RateLimitLayer,
-    RateLimiter, Recorder, RetryLayer, RetryPolicy,
+    CollectLayer, Credential, DeadlineLayer, DeliveryLayer, KeyHandle, MetricsLayer, Origin, Rate,
+    RateLimitLayer, RateLimiter, Recorder, RetryLayer, RetryPolicy,
 };
 use tower::{Layer, Service, ServiceExt};
 
@@ -141,6 +141,19 @@ fn api_key() -> ApiKeyLayer {
     ApiKeyLayer::new(ApiKey::new("idk_example").expect("a key"), origin)
 }
 
+/// With a key that is there after so long, and is used once.
+fn provided(delay: Duration) -> ApiKeyLayer {
+    let origin = Origin::of(&Uri::from_static(HERE)).expect("an origin");
+    let provider = move || async move {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let key = ApiKey::new("idk_example")?;
+        Ok::<_, BoxError>(Credential::new(key).expires_in(Duration::ZERO))
+    };
+    ApiKeyLayer::new(KeyHandle::from_provider(provider), origin)
+}
+
 fn rate_limiter() -> RateLimiter {
     let rate = Rate::per_second(100).and_then(|rate| rate.with_burst(100));
     RateLimiter::new(rate.expect("a rate"))
@@ -265,6 +278,20 @@ each_layer! {
         a_ready_service_can_be_dropped_unused,
         cancellation_leaves_nothing_behind,
         errors_of_the_service_below_keep_their_type,
+    ];
+    // The service below is called once there is an answer, so not before the first poll.
+    auth_provided: provided(Duration::ZERO), [
+        passes_on_that_it_is_not_ready,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
+        errors_of_the_service_below_keep_their_type,
+    ];
+    auth_waits: provided(secs(3)), [
+        passes_on_that_it_is_not_ready,
+        readiness_is_that_of_the_service_that_is_called,
+        a_ready_service_can_be_dropped_unused,
+        cancellation_leaves_nothing_behind,
     ];
     collect: CollectLayer::new(1024), [
         passes_on_that_it_is_not_ready,

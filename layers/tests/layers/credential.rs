@@ -9,7 +9,7 @@ use http::{StatusCode, Uri};
 use idpflare_layers::{
     ApiKey, ApiKeyLayer, BoxError, Call, Credential, CredentialError, CredentialProvider,
     DeadlineLayer, Delivery, DeliveryLayer, KeyHandle, NewerCredential, Origin, RetryLayer,
-    TimeoutScope, TransportError, find_source,
+    RetryPolicy, TimeoutScope, TransportError, find_source,
 };
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
@@ -323,6 +323,84 @@ async fn a_refusal_outlives_a_provider_that_fails_or_hangs() {
         let reply = service.oneshot(request).await.expect("the server's word");
         assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(started.elapsed(), waited);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_outlives_a_timeout_that_comes_while_another_key_is_asked_for() {
+    let (_, handle) = Slow::new([Answer::Key("idk_one", None), Answer::Hang]);
+    let (server, _) = server(&Arc::new(Mutex::new("idk_other")));
+    let service = layer(&handle).layer(server);
+    service.clone().oneshot(get()).await.expect("a reply");
+    sleep(KeyHandle::REFUSAL_PAUSE).await;
+
+    let mut request = get();
+    let call = Call::of_or_insert(&mut request);
+    let timed = idpflare_layers::AttemptTimeoutLayer::new(secs(2)).layer(service);
+    assert!(timed.oneshot(request).await.is_err());
+    let head = call.interrupted_reply().expect("the server's word");
+    assert_eq!(head.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_key_that_nobody_would_send() {
+    let (provider, handle) = Slow::new([Answer::Key("idk_one", None), Answer::Hang]);
+    let (server, _) = server(&Arc::new(Mutex::new("idk_other")));
+    let service = ServiceBuilder::new()
+        .layer(RetryLayer::new(RetryPolicy::new().attempts(1)))
+        .layer(layer(&handle))
+        .layer(DeliveryLayer::new())
+        .service(server);
+    service.clone().oneshot(get()).await.expect("a reply");
+    sleep(KeyHandle::REFUSAL_PAUSE).await;
+    let started = Instant::now();
+    let reply = service.oneshot(get()).await.expect("a reply");
+    assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!((provider.asked(), started.elapsed()), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_has_failed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let handle = KeyHandle::from_provider(move || {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            sleep(secs(1)).await;
+            assert!(!first, "the first time");
+            ApiKey::new("idk_one")
+        }
+    });
+    let (server, _) = server(&Arc::new(Mutex::new("idk_one")));
+    let service = layer(&handle).layer(server);
+    let calls = [(); 3].map(|()| tokio::spawn(service.clone().oneshot(get())));
+    for call in calls {
+        let error = call.await.expect("no panic").expect_err("no key");
+        let credential = typed::<CredentialError>(&error);
+        let source = std::error::Error::source(credential).expect("why");
+        assert_eq!(source.to_string(), "it has panicked");
+    }
+    service.oneshot(get()).await.expect("the second time");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_threads_ask_once_too() {
+    for _ in 0..50 {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let handle = KeyHandle::from_provider(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { ApiKey::new("idk_one") }
+        });
+        let (server, _) = server(&Arc::new(Mutex::new("idk_one")));
+        let service = layer(&handle).layer(server);
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            calls.spawn(service.clone().oneshot(get()));
+        }
+        assert!(calls.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
 }
 

@@ -176,7 +176,7 @@ async fn metrics_are_those_of_the_conventions() {
         panic!("a histogram of seconds");
     };
     let point = histogram.data_points().next().expect("a point");
-    assert!(point.bounds().eq(DURATION_BUCKETS));
+    assert!(point.bounds().eq(DURATION_BUCKETS.iter().copied()));
     let mut attributes: Vec<_> = point
         .attributes()
         .map(|attribute| format!("{}={}", attribute.key, attribute.value))

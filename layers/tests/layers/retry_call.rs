@@ -172,14 +172,34 @@ async fn what_was_given_up_before_it_was_sent_is_safe_to_repeat() {
     };
     let (request, call) = create();
     let service = (queue(), DeliveryLayer::new()).layer(statuses(&[201]));
-    let reply = service.oneshot(request).await.expect("the second time");
-    assert_eq!((reply.status().as_u16(), call.attempts()), (201, 1));
+    let created = service.oneshot(request).await.expect("the second time");
+    assert_eq!((created.status().as_u16(), call.attempts()), (201, 1));
 
     // It is the same, but what counts is further out and knows nothing of attempts.
     let (request, call) = create();
     let service = (DeliveryLayer::new(), queue()).layer(statuses(&[201]));
     assert!(service.oneshot(request).await.is_err());
     assert_eq!(call.delivery(), Delivery::Unknown);
+
+    // What fails in another way has come from somewhere, though nobody counted it.
+    for outcome in [
+        (|| Err(TransportError::lost("reset".into()).into())) as fn() -> Result<_, BoxError>,
+        || Ok(reply(500)),
+        || Err("of no type".into()),
+    ] {
+        let (request, _) = create();
+        let sends = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&sends);
+        let elsewhere = service_fn(move |_: http::Request<()>| {
+            *count.lock().expect("no panic") += 1;
+            std::future::ready(outcome())
+        });
+        let _ = RetryLayer::default()
+            .layer(elsewhere)
+            .oneshot(request)
+            .await;
+        assert_eq!(*sends.lock().expect("no panic"), 1);
+    }
 
     // The attempt ends while the server has it.
     let (request, call) = create();

@@ -307,6 +307,24 @@ async fn what_a_timeout_gave_up_has_timed_out() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_was_given_up_in_its_body_has_a_status() {
+    let (capture, _listening) = Capture::start();
+    let service = ServiceBuilder::new()
+        .layer(CallSpanLayer::new())
+        .layer(AttemptTimeoutLayer::new(secs(10)))
+        .layer(AttemptSpanLayer::new())
+        .layer(CollectLayer::new(64))
+        .service(service_fn(async |_: http::Request<()>| {
+            let body = Script::new([Step::Hang]);
+            Ok::<_, BoxError>(http::Response::builder().status(206).body(body)?)
+        }));
+    assert!(service.oneshot(get("https://a.example/")).await.is_err());
+    let attempt = capture.span("attempt");
+    assert_eq!(attempt.field("error.type"), Some("\"timeout\""));
+    assert_eq!(attempt.field("http.response.status_code"), Some("206"));
+}
+
 #[tokio::test]
 async fn what_runs_below_is_inside_of_the_span_to_its_end() {
     struct Tells;
