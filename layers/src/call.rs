@@ -154,16 +154,19 @@ impl Call {
     /// Gives the call at most `limit` from now on, unless it has an earlier deadline. A limit that
     /// is too large for the clock is none.
     pub fn limit_to(&self, limit: Duration) {
+        // What ends so soon after the start ends before that, too, and no clock has to be read.
+        if self.shared.deadline.load(Ordering::Acquire) <= in_nanos(limit) {
+            return;
+        }
         if let Some(after_start) = self.shared.started.elapsed().checked_add(limit) {
             self.shorten(after_start, limit);
         }
     }
 
     fn shorten(&self, after_start: Duration, limit: Duration) {
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(NO_DEADLINE);
-        let deadline = nanos(after_start);
+        let deadline = in_nanos(after_start);
         if deadline < self.shared.deadline.fetch_min(deadline, Ordering::AcqRel) {
-            self.shared.limit.store(nanos(limit), Ordering::Release);
+            self.shared.limit.store(in_nanos(limit), Ordering::Release);
         }
     }
 
@@ -302,6 +305,11 @@ impl Call {
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {
         *lock(&self.shared.interrupted) = head;
     }
+}
+
+/// What is too long to be told in nanoseconds has no end.
+fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NO_DEADLINE)
 }
 
 /// A send for which a transport is looking for a connection: see [`Call::connecting`].

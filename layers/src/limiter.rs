@@ -89,9 +89,12 @@ impl RateLimiter {
         wake(waker);
     }
 
-    /// Goes through at once where nobody waits and there is a permit.
-    pub(crate) fn try_enter(&self) -> Option<Entered> {
-        let probe = self.with_turnstile(Turnstile::try_enter)?;
+    /// Goes through at once where nobody waits, there is a permit, and it is before `deadline`.
+    pub(crate) fn try_enter(&self, deadline: Option<Instant>) -> Option<Entered> {
+        let probe = self.with_turnstile(|turnstile, now| {
+            let in_time = deadline.is_none_or(|deadline| now < deadline);
+            in_time.then(|| turnstile.try_enter(now)).flatten()
+        })?;
         Some(self.entered(probe))
     }
 

@@ -116,7 +116,7 @@ async fn a_source_that_asks_elsewhere_fits_behind_the_turnstile() {
         state.0.push_back(decision);
         state.1.take()
     };
-    assert!(limiter.try_enter().is_none());
+    assert!(limiter.try_enter(None).is_none());
     let mut first = Box::pin(wait(&limiter));
     let mut second = task(wait(&limiter));
     assert!(poll(first.as_mut()).is_pending());
@@ -170,7 +170,7 @@ impl<F: Future> Task<F> {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_wakes_the_next_one_and_only_if_it_was_the_first() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter();
+    let _ = limiter.try_enter(None);
     let mut tasks: Vec<_> = (0..4).map(|_| task(wait(&limiter))).collect();
     for task in &mut tasks {
         assert!(task.poll().is_pending());
@@ -190,11 +190,11 @@ async fn who_leaves_wakes_the_next_one_and_only_if_it_was_the_first() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_later_does_not_overtake_one_whose_permit_is_there() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter();
+    let _ = limiter.try_enter(None);
     let mut first = task(wait(&limiter));
     assert!(first.poll().is_pending());
     advance(Duration::from_secs(5)).await;
-    assert!(limiter.try_enter().is_none());
+    assert!(limiter.try_enter(None).is_none());
     assert!(task(wait(&limiter)).poll().is_pending());
     assert!(first.poll().is_ready());
     assert_eq!(line(&limiter), 0);
@@ -204,7 +204,7 @@ async fn who_comes_later_does_not_overtake_one_whose_permit_is_there() {
 async fn a_pause_that_begins_while_a_probe_is_out_wakes_who_waits_for_it() {
     let limiter = RateLimiter::new(Rate::per_second(1000).expect("a rate"));
     limiter.pause(Duration::ZERO);
-    let probe = limiter.try_enter().expect("the probe");
+    let probe = limiter.try_enter(None).expect("the probe");
     let mut next = task(wait(&limiter));
     assert!(next.poll().is_pending());
     limiter.pause(Duration::from_secs(10));
@@ -227,7 +227,7 @@ impl Wake for Keeps {
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_comes_back_when_it_is_dropped_does_no_harm() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter();
+    let _ = limiter.try_enter(None);
     let queued = || {
         let mut queued = Box::pin(wait(&limiter));
         assert!(poll(queued.as_mut()).is_pending());

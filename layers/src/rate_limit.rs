@@ -114,9 +114,8 @@ where
         let call = Call::of_or_insert(&mut request);
         let limiter = self.limiter.clone();
         // Most find a permit at once. They need no clone of the service, no timer and no waker.
-        // What has no time left goes there as well, to be told so.
-        let in_time = call.remaining() != Some(Duration::ZERO);
-        let state = match in_time.then(|| limiter.try_enter()).flatten() {
+        // What has no time left does, to be told so.
+        let state = match limiter.try_enter(call.deadline()) {
             Some(entered) => {
                 call.record_permit_wait(Duration::ZERO);
                 State::Calling {
