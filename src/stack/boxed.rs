@@ -1,14 +1,15 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::BoxError;
+use pin_project_lite::pin_project;
+use tower::Service;
 use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder};
 
 use crate::ReplyBody;
 
@@ -27,12 +28,59 @@ impl BoxService {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(BoxCloneSyncService::new(
-            ServiceBuilder::new()
-                .map_response(|reply: Response<B>| reply.map(ReplyBody::of))
-                .map_err(Into::into)
-                .service(service),
-        ))
+        Self(BoxCloneSyncService::new(Uniform(service)))
+    }
+}
+
+/// Returns what [`BoxService`] does, in one step: each adapter would move the future of the whole stack
+/// once more before it is boxed.
+#[derive(Clone)]
+struct Uniform<S>(S);
+
+impl<S, B> Service<Request<Full<Bytes>>> for Uniform<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ReplyBody>;
+    type Error = BoxError;
+    type Future = UniformFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        UniformFuture {
+            future: self.0.call(request),
+        }
+    }
+}
+
+pin_project! {
+    struct UniformFuture<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, B, E> Future for UniformFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<ReplyBody>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = ready!(self.project().future.poll(cx));
+        Poll::Ready(match outcome {
+            Ok(reply) => Ok(reply.map(ReplyBody::of)),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 
