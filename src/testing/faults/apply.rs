@@ -30,11 +30,12 @@ impl Fault {
     ) -> Response<Body> {
         match &self.effect {
             Effect::Nothing => reply.map(Body::from),
-            Effect::Reply {
-                status,
-                headers,
-                body,
-            } => replaced(reply, *status, headers.clone(), body.clone()),
+            Effect::Reply(other) => replaced(
+                reply,
+                other.status,
+                other.headers.clone(),
+                other.body.clone(),
+            ),
             Effect::EdgePage(status) => edge_page(reply, *status),
             Effect::TooManyRequests(retry_after) => too_many_requests(reply, *retry_after),
             Effect::ResetBeforeReply => {

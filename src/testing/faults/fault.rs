@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,26 +49,36 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Nothing,
-    Reply {
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-    },
+    Reply(OtherReply),
     EdgePage(StatusCode),
     TooManyRequests(RetryAfter),
     ResetBeforeReply,
     ResetDuringReply,
     TruncatedBody,
-    SlowBody {
-        pieces: u32,
-        interval: Duration,
-    },
-    OversizedBody {
-        bytes: u64,
-    },
+    SlowBody { pieces: u32, interval: Duration },
+    OversizedBody { bytes: u64 },
     WrongContentType,
     UnknownFields,
     UnknownValues,
+}
+
+/// A reply in place of the operation's own.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct OtherReply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl fmt::Debug for OtherReply {
+    /// Leaves out the body and the headers' values, which may hold what is secret where it comes
+    /// from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fault {
@@ -95,11 +106,11 @@ impl Fault {
     /// This reply, and a `cf-ray` of its own unless it has one.
     pub fn reply(reply: Response<impl Into<Bytes>>) -> Self {
         let (head, body) = reply.into_parts();
-        Self::new(Effect::Reply {
+        Self::new(Effect::Reply(OtherReply {
             status: head.status,
             headers: head.headers,
             body: body.into(),
-        })
+        }))
     }
 
     /// An HTML page of the edge in front of IDPFlare: of status 502, or 520 to 527.
@@ -181,7 +192,7 @@ impl Fault {
     pub fn kind(&self) -> FaultKind {
         match &self.effect {
             Effect::Nothing => FaultKind::Delay,
-            Effect::Reply { .. } => FaultKind::Status,
+            Effect::Reply(_) => FaultKind::Status,
             Effect::EdgePage(_) => FaultKind::EdgePage,
             Effect::TooManyRequests(_) => FaultKind::TooManyRequests,
             Effect::ResetBeforeReply if self.after_performing => FaultKind::ReplyLost,
@@ -200,7 +211,7 @@ impl Fault {
     pub(in crate::testing) fn performs(&self) -> bool {
         let another_reply = matches!(
             self.effect,
-            Effect::Reply { .. }
+            Effect::Reply(_)
                 | Effect::EdgePage(_)
                 | Effect::TooManyRequests(_)
                 | Effect::ResetBeforeReply
@@ -215,5 +226,20 @@ impl Fault {
         } else {
             (self.delay, Duration::ZERO)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reply_holds_is_not_shown() {
+        let reply = Response::builder()
+            .header("x-key", "idk_hidden")
+            .body(r#"{"raw_key":"idk_hidden"}"#)
+            .expect("a reply");
+        let text = format!("{:?}", Fault::reply(reply));
+        assert!(text.contains("x-key") && !text.contains("hidden"), "{text}");
     }
 }
