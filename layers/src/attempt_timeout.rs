@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -107,7 +108,6 @@ where
 
 pin_project! {
     /// The future of [`AttemptTimeout`].
-    #[derive(Debug)]
     pub struct AttemptTimeoutFuture<F> {
         // Gone once it is given up, so that it ends before anyone hears of that.
         #[pin]
@@ -146,5 +146,15 @@ where
             Timeout::new(TimeoutScope::Attempt, *this.limit, this.started.elapsed())
         };
         Poll::Ready(Err(Box::new(timeout)))
+    }
+}
+
+impl<F> fmt::Debug for AttemptTimeoutFuture<F> {
+    /// Leaves out the future inside, which may show the body that it comes to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AttemptTimeoutFuture")
+            .field("limit", &self.limit)
+            .field("call", &self.call)
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -151,7 +152,6 @@ where
 pin_project! {
     /// The future of [`RecordDelivery`]. Dropped before it is done, it leaves the send as one of
     /// unknown outcome, unless the transport was still [connecting](Call::connecting).
-    #[derive(Debug)]
     pub struct DeliveryFuture<F> {
         // Gone once it is done.
         #[pin]
@@ -191,6 +191,15 @@ where
             Err(error) => Delivery::of_error(&**error),
         });
         Poll::Ready(outcome)
+    }
+}
+
+impl<F> fmt::Debug for DeliveryFuture<F> {
+    /// Leaves out the future inside, which may show the body that it comes to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryFuture")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -147,7 +148,6 @@ where
 
 pin_project! {
     /// The future of [`Metrics`].
-    #[derive(Debug)]
     pub struct MetricsFuture<F, R>
     where
         R: Recorder,
@@ -175,9 +175,17 @@ where
     }
 }
 
+impl<F, R: Recorder> fmt::Debug for MetricsFuture<F, R> {
+    /// Leaves out the future inside, which may show the body that it comes to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsFuture")
+            .field("subject", &self.measured.subject)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What has started and is finished exactly once, at the latest when it is dropped, also by a panic
 /// further in.
-#[derive(Debug)]
 struct Measured<R: Recorder> {
     recorder: R,
     unit: Unit,

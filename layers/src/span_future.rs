@@ -1,3 +1,4 @@
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -13,7 +14,6 @@ pub(crate) const TARGET: &str = "idpflare_layers";
 pin_project! {
     /// The future of [`CallSpan`](crate::CallSpan) and [`AttemptSpan`](crate::AttemptSpan): what
     /// runs in a span, which ends when that is done or dropped.
-    #[derive(Debug)]
     pub struct SpanFuture<F> {
         // Gone once it is done, so that it is dropped inside its span, too.
         #[pin]
@@ -72,6 +72,15 @@ where
         // The span ends here, not when the caller has let go of this future.
         *this.span = Span::none();
         Poll::Ready(result)
+    }
+}
+
+impl<F> fmt::Debug for SpanFuture<F> {
+    /// Leaves out the future inside, which may show the body that it comes to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpanFuture")
+            .field("span", &self.span)
+            .finish_non_exhaustive()
     }
 }
 

@@ -16,5 +16,6 @@ mod rate_limit;
 mod retry;
 mod retry_call;
 mod retry_table;
+mod shown;
 mod spans;
 mod support;
