@@ -1,0 +1,133 @@
+//! The `Debug` and `Display` of every public type, with a secret in it where it can have one.
+
+use idpflare_management::testing::*;
+use idpflare_management::*;
+use tokio::runtime::Builder;
+
+use crate::api_values::operations;
+use crate::layer_values::{all_layers, parts_of_layers};
+use crate::secrets::{API_KEY, CLIENT_SECRET, PASSWORD, RAW_KEY};
+use crate::sites::Site;
+use crate::support::tls::{Ca, trusting};
+use crate::witness::{Notes, Witness};
+
+/// All that the crates export.
+const EXPORTS: [&str; 4] = [
+    include_str!("../../src/lib.rs"),
+    include_str!("../../src/api/mod.rs"),
+    include_str!("../../src/testing/mod.rs"),
+    include_str!("../../layers/src/lib.rs"),
+];
+
+/// Traits, of which there are no values, and aliases, which have other names where they are seen.
+const NO_VALUES: [&str; 8] = [
+    "ApiRequest",
+    "BoxError",
+    "CredentialProvider",
+    "ExposeSecret",
+    "QueryValue",
+    "Recorder",
+    "SecretString",
+    "StackLayer",
+];
+
+/// The names of all types that are exported.
+fn exported_types() -> Vec<&'static str> {
+    let statements = EXPORTS
+        .iter()
+        .flat_map(|file| file.split("pub use ").skip(1))
+        .map(|rest| rest.split(';').next().unwrap_or_default());
+    let names = statements.flat_map(|names| names.split(|char: char| !char.is_alphanumeric()));
+    names
+        .filter(|name| name.starts_with(|char: char| char.is_uppercase()))
+        .filter(|name| name.contains(|char: char| char.is_lowercase()))
+        .filter(|name| !NO_VALUES.contains(name))
+        .filter(|name| cfg!(feature = "metrics") || *name != "FacadeRecorder")
+        .filter(|name| cfg!(feature = "opentelemetry") || *name != "OpenTelemetryRecorder")
+        .collect()
+}
+
+#[test]
+fn every_public_type() {
+    let mut witness = Witness::start();
+    let notes = witness.notes.clone();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        operations(&notes).await;
+        all_layers(&notes).await;
+        parts_of_layers(&notes);
+        clients(&notes).await;
+        fakes(&notes).await;
+    });
+    let exported = exported_types();
+    assert!(exported.len() > 150, "{exported:?}");
+    let unseen: Vec<_> = exported
+        .into_iter()
+        .filter(|name| !notes.has_seen(name))
+        .collect();
+    assert!(unseen.is_empty(), "not looked at: {unseen:?}");
+    witness.assert_discreet("values");
+}
+
+async fn clients(notes: &Notes) {
+    let ca = Ca::new();
+    let (certificate, key) = ca.issue("client.example");
+    let pem = key.serialize_pem();
+    notes.secret("a private key", &pem);
+    let identity = Identity::from_pem(certificate.pem().as_bytes(), pem.as_bytes());
+    let identity = identity.expect("an identity");
+    notes.debug(&identity);
+    notes.debug(&ca.root());
+    let swapped = Identity::from_pem(pem.as_bytes(), certificate.pem().as_bytes());
+    notes.error(&swapped.expect_err("swapped"));
+    let swapped = Certificate::from_pem(pem.as_bytes());
+    notes.error(&swapped.expect_err("no certificate"));
+
+    let transport = trusting(&ca).identity(identity);
+    notes.debug(&transport);
+    let mut transport = transport.build().expect("a transport");
+    notes.debug(&transport);
+    let authority = Authority::try_from("https://localhost:1").expect("an authority");
+    let request = CreateUser::new("ada@example.com").password(PASSWORD);
+    let request = request.to_http(&authority).expect("a request");
+    notes.debug(&tower::Service::call(&mut transport, request));
+
+    let builder = Client::builder(&authority).api_key(API_KEY);
+    notes.debug(&builder);
+    let client = builder.build_with(transport.clone()).expect("a client");
+    notes.debug(&client);
+    notes.debug(&BoxService::new(transport.clone()));
+    notes.debug(&client.map_service(|_| transport));
+    notes.debug(&ReplyBody::from(bytes::Bytes::from_static(
+        RAW_KEY.as_bytes(),
+    )));
+    let body = http_body_util::Full::new(bytes::Bytes::from_static(RAW_KEY.as_bytes()));
+    notes.debug(&ReplyBody::streamed(body));
+    notes.debug(&ErrorKind::Api);
+}
+
+async fn fakes(notes: &Notes) {
+    let site = Site::over_loopback(notes).await;
+    notes.debug(&site.fake);
+    notes.debug(&site.fake.service());
+    let reply = http::Response::builder()
+        .header("x-secret", "ids_%C3%A4-as-it-may-be-sent")
+        .body(CLIENT_SECRET)
+        .expect("a reply");
+    notes.secret("a header", "ids_%C3%A4-as-it-may-be-sent");
+    let fault = Fault::reply(reply).after_performing();
+    notes.debug(&fault);
+    notes.debug(&fault.kind());
+    notes.debug(&RetryAfter::Seconds(1));
+    let rule = FaultRule::new(fault).operation(RotateClientSecret::OPERATION);
+    notes.debug(&rule);
+    notes.debug(&FaultScript::new().rule(rule));
+    notes.error(&FaultScript::from_json("{").expect_err("no script"));
+    site.client(notes)
+        .send(GetUserStats::new())
+        .await
+        .expect("stats");
+}
