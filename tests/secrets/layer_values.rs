@@ -117,6 +117,7 @@ fn key(key: &str) -> ApiKey {
 /// What a call leaves behind whose reply had a key among its headers.
 fn call_with_a_key(notes: &Notes) {
     let call = Call::new();
+    notes.debug(&call.connecting());
     let reply = || {
         let mut reply = Response::new(Full::new(Bytes::from_static(RAW_KEY.as_bytes())));
         let value = format!("Bearer {API_KEY}").try_into().expect("a header");

@@ -65,14 +65,12 @@ fn panicking() -> Vec<ClientBuilder> {
     );
     let on_decision = RetryPolicy::new().on_decision(|decision| panic!("after {decision:?}"));
     let on_classify = RetryPolicy::new().classify(|outcome| panic!("after {outcome:?}"));
-    let provider = async || -> Result<ApiKey, BoxError> { panic!("the provider gave up") };
     let mut builders = vec![
         builder().attempt_layer(on_request.clone()),
         builder().layer(on_result),
         builder().stack(|stack| stack.insert_after(Stack::AUTH, "panics", on_request)),
         builder().retry(on_decision),
         builder().retry(on_classify),
-        builder().credential_provider(provider),
     ];
     for occasion in 0..4 {
         let recorder = Panicking(occasion);
@@ -86,7 +84,7 @@ fn panicking() -> Vec<ClientBuilder> {
 }
 
 #[test]
-fn a_layer_recorder_hook_or_provider_that_panics() {
+fn a_layer_recorder_or_hook_that_panics() {
     let mut witness = Witness::start();
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
@@ -103,6 +101,26 @@ fn a_layer_recorder_hook_or_provider_that_panics() {
         }
     });
     witness.assert_discreet("panics of users");
+}
+
+#[test]
+fn a_provider_that_panics() {
+    let mut witness = Witness::start();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let provider = async || -> Result<ApiKey, BoxError> { panic!("the provider gave up") };
+        let site = Site::in_process(&witness.notes);
+        let client = builder()
+            .retry(RetryPolicy::new().attempts(1))
+            .credential_provider(provider)
+            .build_with(site.transport)
+            .expect("a client");
+        let new = CreateUser::new("ada@example.com").password(PASSWORD);
+        witness
+            .notes
+            .error(&client.send(new).await.expect_err("no key"));
+    });
+    witness.assert_discreet("panics of providers");
 }
 
 #[test]

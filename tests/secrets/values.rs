@@ -3,6 +3,7 @@
 use idpflare_management::testing::*;
 use idpflare_management::*;
 use tokio::runtime::Builder;
+use tower::ServiceExt;
 
 use crate::api_values::operations;
 use crate::layer_values::{all_layers, parts_of_layers};
@@ -20,11 +21,13 @@ const EXPORTS: [&str; 4] = [
 ];
 
 /// Traits, of which there are no values, and aliases, which have other names where they are seen.
-const NO_VALUES: [&str; 8] = [
+const NO_VALUES: [&str; 10] = [
     "ApiRequest",
     "BoxError",
     "CredentialProvider",
+    "EncodeReply",
     "ExposeSecret",
+    "Fixture",
     "QueryValue",
     "Recorder",
     "SecretString",
@@ -61,6 +64,7 @@ fn every_public_type() {
         parts_of_layers(&notes);
         clients(&notes).await;
         fakes(&notes).await;
+        kit(&notes).await;
     });
     let exported = exported_types();
     assert!(exported.len() > 150, "{exported:?}");
@@ -130,4 +134,42 @@ async fn fakes(notes: &Notes) {
         .send(GetUserStats::new())
         .await
         .expect("stats");
+}
+
+/// What tests of users are made with, around what has secrets.
+async fn kit(notes: &Notes) {
+    let canned = CannedReply::new(http::StatusCode::CREATED)
+        .header("x-secret", "ids_%C3%A4-as-it-may-be-sent")
+        .body(CLIENT_SECRET);
+    notes.debug(&canned);
+    let create = || CreateUser::new("ada@example.com").password(PASSWORD);
+    let expected = ExpectedRequest::from(create()).header("authorization", API_KEY);
+    notes.debug(&expected);
+    let replay = ReplayService::new().exchange(expected, canned.clone());
+    notes.debug(&replay);
+
+    let capture = CaptureService::new(replay);
+    let client = Client::from_service("https://idp.example.com", capture.clone());
+    let client = client.expect("a client");
+    let other = create().password("Zq7xKp2vT9-Mw4");
+    notes.secret("another password", "Zq7xKp2vT9-Mw4");
+    notes.error(&client.send(other).await.expect_err("not expected"));
+    notes.debug(&capture);
+    let request = create().to_http(client.authority()).expect("a request");
+    let unexpected = ReplayService::new().oneshot(request).await;
+    let unexpected = unexpected.expect_err("nothing is expected");
+    let replayed = layers::find_source::<ReplayError>(&*unexpected);
+    notes.error(replayed.expect("the kit's own"));
+    let mut captured = capture.take();
+    notes.debug(&captured.pop().expect("a request"));
+
+    let fixture = ErrorFixture::reply::<RotateClientSecret>(canned);
+    notes.debug(&fixture);
+    notes.error(&fixture.build());
+    let violation = check_layer_contract(tower::util::MapRequestLayer::new(
+        |request: http::Request<http_body_util::Full<bytes::Bytes>>| {
+            http::Request::new(request.into_body())
+        },
+    ));
+    notes.error(&violation.await.expect_err("it drops extensions"));
 }
