@@ -1,6 +1,7 @@
 //! TLS, and what depends on it, against real rustls servers: trust, versions of HTTP, mutual TLS,
 //! proxies.
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
