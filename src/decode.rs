@@ -1,7 +1,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use idpflare_layers::Operation;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -18,12 +18,11 @@ pub fn decode_json<T: DeserializeOwned>(
     reply: &http::Response<Bytes>,
     operation: &Operation,
 ) -> Result<T, DecodeError> {
-    let body = reply.body();
-    let text = std::str::from_utf8(body).map_err(|error| {
-        DecodeError::new(format!(
-            "it is not UTF-8 from byte {} on",
-            error.valid_up_to()
-        ))
+    let text = std::str::from_utf8(reply.body()).map_err(|error| {
+        DecodeError::new(
+            still_encoded(reply)
+                .unwrap_or_else(|| format!("it is not UTF-8 from byte {} on", error.valid_up_to())),
+        )
     })?;
     // Tracking the path costs as much again as decoding, so that is done once it is known to be of
     // use.
@@ -55,7 +54,9 @@ fn locate<T: DeserializeOwned>(
     let path = place(error.path(), operation);
     let mut message = describe(error.inner(), operation);
     let is_json = !(error.inner().is_syntax() || error.inner().is_eof());
-    if !is_json
+    if !is_json && let Some(encoding) = still_encoded(reply) {
+        message = encoding;
+    } else if !is_json
         && !operation.sensitive
         && let Some(content_type) = reply.headers().get(CONTENT_TYPE)
         && !content_type.as_bytes().starts_with(b"application/json")
@@ -66,6 +67,15 @@ fn locate<T: DeserializeOwned>(
         path: (!path.is_empty()).then_some(path),
         row,
         message: one_line(&message),
+    })
+}
+
+/// What to say of a body that is still compressed: that there is no layer for it.
+fn still_encoded(reply: &http::Response<Bytes>) -> Option<String> {
+    let encoding = reply.headers().get(CONTENT_ENCODING)?;
+    (encoding != "identity").then(|| {
+        let encoding = one_line(&format!("{encoding:?}"));
+        format!("its Content-Encoding is {encoding}, which no layer has undone: one that does belongs inside of collect")
     })
 }
 
