@@ -105,7 +105,8 @@ impl fmt::Debug for Transport {
 }
 
 /// The future of [`Transport`]. Dropped before there was a connection, it leaves the send as one that
-/// did not happen.
+/// did not happen. Where a limit of time gave it up later, what is sent next goes over another
+/// connection.
 pub struct TransportFuture {
     future: ResponseFuture,
     connection: CaptureConnection,
@@ -122,9 +123,15 @@ impl TransportFuture {
 
 impl Drop for TransportFuture {
     fn drop(&mut self) {
-        if let Some(connecting) = self.connecting.take()
-            && self.has_connection()
-        {
+        let Some(connecting) = self.connecting.take() else {
+            return;
+        };
+        if let Some(connection) = &*self.connection.connection_metadata() {
+            // The peer may be gone. HTTP/2 would keep the connection for others, and so for the next
+            // attempt; a caller who goes away says nothing about it.
+            if connecting.call().is_giving_up() {
+                connection.poison();
+            }
             connecting.done();
         }
     }

@@ -276,7 +276,8 @@ impl Call {
     pub fn connecting(&self) -> Connecting {
         self.shared.connecting.fetch_add(1, Ordering::AcqRel);
         Connecting {
-            call: Some(self.clone()),
+            call: self.clone(),
+            is_done: false,
         }
     }
 
@@ -320,21 +321,27 @@ fn in_nanos(duration: Duration) -> u64 {
 #[derive(Debug)]
 #[must_use = "dropped, it says that nothing was sent"]
 pub struct Connecting {
-    /// `None` once there is a connection.
-    call: Option<Call>,
+    call: Call,
+    is_done: bool,
 }
 
 impl Connecting {
+    /// The call that it is for.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// There is a connection, or something failed, which an error tells more of.
     pub fn done(mut self) {
-        self.call = None;
+        self.is_done = true;
     }
 }
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            call.shared.unsent.fetch_add(1, Ordering::AcqRel);
+        if !self.is_done {
+            self.call.shared.unsent.fetch_add(1, Ordering::AcqRel);
         }
     }
 }

@@ -45,6 +45,13 @@ impl Call {
         drop();
     }
 
+    /// Whether a limit of time is giving up what runs for this call: to be asked by what is dropped
+    /// half-way, such as a transport of your own that would not use the connection again.
+    #[must_use]
+    pub fn is_giving_up(&self) -> bool {
+        self.observed().giving_up.load(Ordering::Acquire) > 0
+    }
+
     /// Adds to the time that the attempts of this call have waited for permission to be sent.
     pub fn record_permit_wait(&self, waited: Duration) {
         let waited = u64::try_from(waited.as_nanos()).unwrap_or(NO_WAIT);
@@ -71,7 +78,7 @@ impl Call {
 
     /// The outcome of what is being dropped before it was done.
     pub(crate) fn dropped(&self) -> Outcome {
-        if self.observed().giving_up.load(Ordering::Acquire) == 0 {
+        if !self.is_giving_up() {
             return Outcome::Cancelled;
         }
         Outcome::Failed {
@@ -103,7 +110,12 @@ mod tests {
     fn what_is_dropped_has_timed_out_only_while_someone_says_so() {
         let call = Call::new();
         assert_eq!(call.dropped(), Outcome::Cancelled);
-        call.give_up(|| assert_eq!(call.dropped().error_type(), Some("timeout")));
+        assert!(!call.is_giving_up());
+        call.give_up(|| {
+            assert!(call.is_giving_up());
+            assert_eq!(call.dropped().error_type(), Some("timeout"));
+        });
+        assert!(!call.is_giving_up());
         assert_eq!(call.dropped(), Outcome::Cancelled);
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod compression;
 mod connections;
+mod half_open;
 mod replies;
 mod slow;
 mod symptoms;
