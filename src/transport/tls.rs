@@ -2,13 +2,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use idpflare_layers::find_source;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::Error;
@@ -160,25 +161,31 @@ impl Settings {
     }
 }
 
+/// What a side says that does not trust the other, or has nothing in common with it.
+const REFUSALS: [AlertDescription; 9] = [
+    AlertDescription::AccessDenied,
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::HandshakeFailure,
+    AlertDescription::UnknownCA,
+    AlertDescription::UnsupportedCertificate,
+];
+
 /// Whether a connection failed because one side does not trust the other's certificate: trying again
 /// would not help. With TLS 1.3 a server says so only after the client has begun to send.
 pub(super) fn is_untrusted(error: &(dyn StdError + 'static)) -> bool {
-    use rustls::AlertDescription as Alert;
-
     match find_source::<rustls::Error>(error) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => true,
-        Some(rustls::Error::AlertReceived(alert)) => matches!(
-            alert,
-            Alert::AccessDenied
-                | Alert::BadCertificate
-                | Alert::CertificateExpired
-                | Alert::CertificateRequired
-                | Alert::CertificateRevoked
-                | Alert::CertificateUnknown
-                | Alert::HandshakeFailure
-                | Alert::UnknownCA
-                | Alert::UnsupportedCertificate
-        ),
-        _ => false,
+        Some(rustls::Error::AlertReceived(alert)) => REFUSALS.contains(alert),
+        Some(_) => false,
+        // Of what a connection failed with, h2 keeps only the kind and the text.
+        None => find_source::<io::Error>(error).is_some_and(|error| {
+            let text = error.to_string();
+            let says = |alert| rustls::Error::AlertReceived(alert).to_string() == text;
+            error.kind() == io::ErrorKind::InvalidData && REFUSALS.into_iter().any(says)
+        }),
     }
 }
