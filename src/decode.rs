@@ -72,10 +72,17 @@ fn locate<T: DeserializeOwned>(
 
 /// What to say of a body that is still compressed: that there is no layer for it.
 fn still_encoded(reply: &http::Response<Bytes>) -> Option<String> {
-    let encoding = reply.headers().get(CONTENT_ENCODING)?;
-    (encoding != "identity").then(|| {
-        let encoding = one_line(&format!("{encoding:?}"));
-        format!("its Content-Encoding is {encoding}, which no layer has undone: one that does belongs inside of collect")
+    // Not quoted as it arrived, because no header's value is.
+    const CODINGS: [&str; 4] = ["br", "deflate", "gzip", "zstd"];
+
+    let encoding = reply.headers().get(CONTENT_ENCODING)?.as_bytes();
+    let is = |coding: &&str| encoding.eq_ignore_ascii_case(coding.as_bytes());
+    (!is(&"identity")).then(|| {
+        let coding = CODINGS.iter().find(|coding| is(coding));
+        let coding = coding.unwrap_or(&"one of which nothing is known");
+        format!(
+            "its Content-Encoding is {coding}, and no layer has undone that: one that does belongs inside of collect"
+        )
     })
 }
 

@@ -330,7 +330,7 @@ impl fmt::Debug for Error {
             .field("operation", &self.0.operation.map(|operation| operation.id))
             .field("message", &one_line(&self.0.message))
             .field("status", &self.status())
-            .field("request_id", &self.request_id())
+            .field("request_id", &self.request_id().map(one_line))
             .field("attempts", &self.0.attempts)
             .field("delivery", &self.0.delivery)
             .field("source", &self.0.source)

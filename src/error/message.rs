@@ -7,6 +7,8 @@ use http::{HeaderMap, StatusCode, Uri};
 use idpflare_layers::Origin;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::one_line::one_line;
+
 const FALLBACK: &str = "Request failed with status ";
 
 /// The message of a reply outside of 2xx: the body's `error` where that is a text.
@@ -142,6 +144,7 @@ pub(super) fn redirection(headers: &HeaderMap) -> Option<String> {
         _ => origin(location),
     };
     let target = target.unwrap_or_else(|| String::from("what is no URL of a server"));
+    let target = one_line(&target);
     Some(format!("redirects to {target}, which is not followed"))
 }
 

@@ -80,7 +80,7 @@ async fn without_it_the_error_says_what_is_missing() {
     assert_eq!(
         error.to_string(),
         "getUserStats failed: 200 OK: the body is not what the protocol says: \
-         its Content-Encoding is \"gzip\", which no layer has undone: \
+         its Content-Encoding is gzip, and no layer has undone that: \
          one that does belongs inside of collect"
     );
 }
