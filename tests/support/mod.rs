@@ -4,6 +4,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod dice;
+pub(crate) mod operations;
 pub(crate) mod server;
 pub(crate) mod strict;
 #[cfg(feature = "hyper")]
@@ -20,39 +21,7 @@ use idpflare_management::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-/// Calls `$function::<Request>($arguments…)` with the request type of the operation whose id is
-/// `$id`; `None` where there is no such operation.
-macro_rules! with_operation {
-    ($id:expr, $function:ident($($argument:expr),* $(,)?)) => {
-        $crate::support::with_operation!(@ $id, $function, ($($argument),*),
-            "listUsers" ListUsers, "getUser" GetUser, "createUser" CreateUser,
-            "updateUser" UpdateUser, "deleteUser" DeleteUser,
-            "updateUserPassword" UpdateUserPassword, "blockUser" BlockUser,
-            "unblockUser" UnblockUser, "listUserSessions" ListUserSessions,
-            "revokeUserSession" RevokeUserSession,
-            "revokeAllUserSessions" RevokeAllUserSessions,
-            "getUserMfaEnrollments" GetUserMfaEnrollments, "resetUserMfa" ResetUserMfa,
-            "listUserIdentities" ListUserIdentities, "unlinkUserIdentity" UnlinkUserIdentity,
-            "listUserTokens" ListUserTokens, "revokeAllUserTokens" RevokeAllUserTokens,
-            "listApiKeys" ListApiKeys, "createApiKey" CreateApiKey,
-            "revokeApiKey" RevokeApiKey, "listClients" ListClients, "getClient" GetClient,
-            "createClient" CreateClient, "updateClient" UpdateClient,
-            "deleteClient" DeleteClient, "rotateClientSecret" RotateClientSecret,
-            "queryAuditLogs" QueryAuditLogs, "getUserAuditLogs" GetUserAuditLogs,
-            "getUserSecurityEvents" GetUserSecurityEvents, "getUserStats" GetUserStats,
-        )
-    };
-    (@ $id:expr, $function:ident, $arguments:tt, $($name:literal $request:ident,)*) => {
-        match $id {
-            $($name => Some($crate::support::with_operation!(! $function, $request, $arguments)),)*
-            _ => None,
-        }
-    };
-    (! $function:ident, $request:ident, ($($argument:expr),*)) => {
-        $function::<idpflare_management::$request>($($argument),*)
-    };
-}
-pub(crate) use with_operation;
+pub(crate) use operations::with_operation;
 
 /// A reply's value as the JSON that the protocol's types describe, secrets included.
 pub(crate) trait ToJson {
