@@ -4,7 +4,7 @@ _default:
     @just --list
 
 # Everything.
-ci: fmt clippy test secrets features sans-io docs examples package deny rust-version
+ci: fmt clippy test secrets features sans-io docs examples package deny rust-version fuzz-targets
 
 fmt:
     cargo fmt --all --check
@@ -45,3 +45,15 @@ deny:
 # `rust-version` is what the dependencies ask for, no more and no less.
 rust-version:
     .ci/rust-version
+
+# The fuzz targets build; libFuzzer takes a C++ compiler.
+fuzz-targets:
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo clippy --manifest-path fuzz/Cargo.toml --locked -- -D warnings
+
+# Not a part of CI: each target for so many seconds.
+fuzz seconds="60":
+    IDPFLARE_FUZZ_CORPUS=fuzz/corpus cargo test --test properties seeds_are_written
+    for target in errors headers ids replies; do \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run "$target" -- -max_total_time={{seconds}} || exit; \
+    done
