@@ -22,7 +22,8 @@ use crate::{DecodeError, EncodeError};
 /// Its text is one line; what caused it, where that is another error, is its
 /// [`source`](StdError::source). Nothing that the server said is lost: see
 /// [`status`](Self::status), [`headers`](Self::headers) and [`raw_body`](Self::raw_body). Neither
-/// `Display` nor `Debug` shows a body, a header's value or a credential.
+/// `Display` nor `Debug` shows a body or a credential, and of the headers no more than the request
+/// id, the origin of a redirect, and the type and coding of what is not JSON.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
