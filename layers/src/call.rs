@@ -138,8 +138,9 @@ impl Call {
         }
     }
 
-    /// The timeout of a call whose deadline has passed.
-    pub(crate) fn expired(&self) -> Timeout {
+    /// The timeout of this call, for whom its deadline has passed.
+    #[must_use]
+    pub fn expired(&self) -> Timeout {
         let limit = Duration::from_nanos(self.shared.limit.load(Ordering::Acquire));
         Timeout::new(TimeoutScope::Call, limit, self.started().elapsed())
     }

@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::timeout::is_over;
-use crate::{BoxError, Call};
+use crate::{BoxError, Call, CallLimit};
 
 /// Bounds a whole call: everything that happens in the layers below, readiness included, and the
 /// body too where [`CollectLayer`](crate::CollectLayer) is below.
@@ -34,7 +34,8 @@ use crate::{BoxError, Call};
 /// ```
 ///
 /// The deadline is put into the request's [`Call`], where inner layers read it; where that has an
-/// earlier one, the earlier one counts. When it passes, the call fails with [`Timeout`](crate::Timeout) of scope
+/// earlier one, the earlier one counts. A [`CallLimit`] among the request's extensions makes it
+/// earlier for that request. When it passes, the call fails with [`Timeout`](crate::Timeout) of scope
 /// [`Call`](crate::TimeoutScope::Call), and what was going on below is dropped.
 ///
 /// It is always ready itself and waits for the service below in its future, so that a queue there
@@ -109,6 +110,9 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
         call.limit_to(self.limit);
+        if let Some(limit) = CallLimit::of(&request) {
+            call.limit_to(limit.get());
+        }
         let sleep = call.deadline().map(sleep_until);
         let state = if mem::take(&mut self.inner_is_ready) {
             State::Calling {

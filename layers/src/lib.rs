@@ -74,6 +74,7 @@ mod attempt_timeout;
 mod auth;
 mod backoff;
 mod call;
+mod call_limit;
 mod call_span;
 mod collect;
 mod conventions;
@@ -131,6 +132,7 @@ pub use attempt_timeout::{AttemptTimeout, AttemptTimeoutFuture, AttemptTimeoutLa
 pub use auth::{ApiKeyAuth, ApiKeyFuture, ApiKeyLayer, NewerCredential, OriginMismatch};
 pub use backoff::{Backoff, InvalidBackoff};
 pub use call::{Call, Connecting};
+pub use call_limit::CallLimit;
 pub use call_span::{CallSpan, CallSpanLayer};
 pub use collect::{Collect, CollectError, CollectFuture, CollectLayer, collect};
 pub use credential::{Credential, CredentialError, CredentialProvider};

@@ -48,9 +48,17 @@ impl RetryOverride {
         self
     }
 
-    pub(crate) fn of<B>(request: &http::Request<B>) -> Self {
+    /// What `request` carries; no difference where it carries none.
+    #[must_use]
+    pub fn of<B>(request: &http::Request<B>) -> Self {
         let found = request.extensions().get::<Self>();
         found.copied().unwrap_or_default()
+    }
+
+    /// What a repeat does where that of the operation or method is `safety`.
+    #[must_use]
+    pub fn safety_or(self, safety: Safety) -> Safety {
+        self.safety_or_else(|| safety)
     }
 
     pub(crate) fn attempts_or(self, attempts: u32) -> u32 {

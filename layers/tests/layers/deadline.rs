@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use idpflare_layers::{
-    BoxError, Call, CollectLayer, DeadlineLayer, Timeout, TimeoutScope, TransportError,
+    BoxError, Call, CallLimit, CollectLayer, DeadlineLayer, Timeout, TimeoutScope, TransportError,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -34,6 +34,18 @@ async fn a_call_that_hangs_is_given_up() {
     let reply = DeadlineLayer::new(LIMIT).layer(transport).oneshot(request);
     let error = reply.await.expect_err("no reply");
     assert_call_timeout(&error, &call, LIMIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_can_shorten_its_deadline_and_not_lengthen_it() {
+    for (own, limit) in [(secs(2), secs(2)), (secs(90), LIMIT)] {
+        let (transport, _server) = transport();
+        let (mut request, call) = request();
+        request.extensions_mut().insert(CallLimit::new(own));
+        let reply = DeadlineLayer::new(LIMIT).layer(transport).oneshot(request);
+        let error = reply.await.expect_err("no reply");
+        assert_call_timeout(&error, &call, limit);
+    }
 }
 
 #[tokio::test(start_paused = true)]
