@@ -6,7 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Call, CollectError, Delivery, collect, find_source, is_refusal};
+use idpflare_layers::{
+    BoxError, Call, CallLimit, CollectError, Delivery, RetryOverride, Safety, Timeout, collect,
+    find_source, is_refusal,
+};
 use tower::{Service, ServiceExt};
 
 use crate::stack::BoxService;
@@ -222,14 +225,16 @@ where
         drop(request);
         async move {
             let (http, reader) = prepared?;
-            reader.starts();
+            reader
+                .starts()
+                .map_err(|timeout| reader.failed::<R>(timeout))?;
             // Apart from the call, because what is not ready has sent nothing.
             let ready = reader.call.before_deadline(service.ready()).await;
             ready
                 .map_err(|timeout| reader.failed::<R>(timeout))?
                 .map_err(|error| reader.failed::<R>(error))?;
-            let outcome = service.call(http).await;
-            reader.read::<R, B, S::Error>(outcome).await
+            let sent = service.call(http);
+            reader.read::<R, B, S::Error>(sent).await
         }
     }
 }
@@ -288,6 +293,8 @@ impl<S> Client<S> {
             max_reply_bytes: self.max_reply_bytes,
             records_sends: self.records_sends,
             deadline: self.deadline,
+            limit: CallLimit::of(&http).map(CallLimit::get),
+            safety: RetryOverride::of(&http).safety_or(R::OPERATION.safety),
         };
         Ok((http, reader))
     }
@@ -300,19 +307,31 @@ struct ReplyReader {
     max_reply_bytes: usize,
     records_sends: bool,
     deadline: Option<Duration>,
+    /// What this one call is limited to.
+    limit: Option<Duration>,
+    safety: Safety,
 }
 
 impl ReplyReader {
     /// From now on the call has its time, wherever in the stack that is enforced.
-    fn starts(&self) {
+    fn starts(&self) -> Result<(), Timeout> {
         if let Some(limit) = self.deadline {
             self.call.limit_to(limit);
         }
+        let Some(limit) = self.limit else {
+            return Ok(());
+        };
+        self.call.limit_to(limit);
+        // A layer that waits until the deadline lets through what is ready at once.
+        if limit.is_zero() {
+            return Err(self.call.expired());
+        }
+        Ok(())
     }
 
     async fn read<R, B, E>(
         self,
-        outcome: Result<http::Response<B>, E>,
+        sent: impl Future<Output = Result<http::Response<B>, E>>,
     ) -> Result<http::Response<R::Response>, Error>
     where
         R: ApiRequest,
@@ -321,7 +340,15 @@ impl ReplyReader {
         E: Into<BoxError>,
     {
         let call = &self.call;
-        let outcome = outcome.map_err(Into::into);
+        let outcome = if self.limit.is_some() {
+            // The caller's limit holds also where no layer knows of it.
+            match call.before_deadline(sent).await {
+                Ok(outcome) => outcome.map_err(Into::into),
+                Err(timeout) => Err(timeout.into()),
+            }
+        } else {
+            sent.await.map_err(Into::into)
+        };
         let refused = outcome.as_ref().is_err_and(|error| is_refusal(&**error));
         let answered = match &outcome {
             Ok(_) => true,
@@ -341,16 +368,18 @@ impl ReplyReader {
             .map_err(|timeout| self.failed::<R>(timeout))?
             .map_err(|error| self.failed::<R>(error))?;
         if !reply.status().is_success() {
-            return Err(Error::reply(R::OPERATION, call, reply));
+            return Err(Error::reply(R::OPERATION, call, reply).with_safety(self.safety));
         }
         match R::decode(&reply) {
             Ok(value) => Ok(reply.map(|_| value)),
-            Err(error) => Err(Error::decode(R::OPERATION, call, reply, error)),
+            Err(error) => {
+                Err(Error::decode(R::OPERATION, call, reply, error).with_safety(self.safety))
+            }
         }
     }
 
     fn failed<R: ApiRequest>(&self, error: impl Into<BoxError>) -> Error {
-        Error::service(R::OPERATION, &self.call, error)
+        Error::service(R::OPERATION, &self.call, error).with_safety(self.safety)
     }
 }
 
@@ -379,10 +408,12 @@ where
             Ok(prepared) => prepared,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        reader.starts();
-        let outcome = self.service.call(http);
+        if let Err(timeout) = reader.starts() {
+            return Box::pin(std::future::ready(Err(reader.failed::<R>(timeout))));
+        }
+        let sent = self.service.call(http);
         Box::pin(async move {
-            let reply = reader.read::<R, B, S::Error>(outcome.await).await?;
+            let reply = reader.read::<R, B, S::Error>(sent).await?;
             Ok(reply.into_body())
         })
     }

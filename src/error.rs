@@ -60,6 +60,8 @@ struct Inner {
     retry_after: Option<Duration>,
     /// Whether another attempt would fail for the same reason, whatever the kind says.
     permanent: bool,
+    /// What a repeat does, where the caller knows better than the operation.
+    safety: Option<Safety>,
     source: Option<BoxError>,
 }
 
@@ -84,6 +86,7 @@ impl Error {
             decode: None,
             retry_after: None,
             permanent: false,
+            safety: None,
             source: None,
         }))
     }
@@ -95,6 +98,11 @@ impl Error {
     pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// The error of an option that can't be sent, before there is an operation to send it with.
+    pub(crate) fn option(error: &EncodeError) -> Self {
+        Self::new(ErrorKind::Encode, error.to_string())
     }
 
     pub(crate) fn encode(operation: &'static Operation, error: &EncodeError) -> Self {
@@ -142,6 +150,17 @@ impl Error {
         self
     }
 
+    /// Takes over what the caller said of a repeat.
+    pub(crate) fn with_safety(mut self, safety: Safety) -> Self {
+        self.0.safety = Some(safety);
+        self
+    }
+
+    fn safety(&self) -> Option<Safety> {
+        let of_operation = || self.0.operation.map(|operation| operation.safety);
+        self.0.safety.or_else(of_operation)
+    }
+
     fn with_reply(mut self, reply: http::Response<Bytes>) -> Self {
         let (head, body) = reply.into_parts();
         self.0.reply = Some(Reply {
@@ -158,7 +177,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Which operation failed; `None` where a client could not be made.
+    /// Which operation failed; `None` where a client or an option could not be made.
     #[must_use]
     pub fn operation(&self) -> Option<&'static Operation> {
         self.0.operation
@@ -251,10 +270,7 @@ impl Error {
                 ErrorKind::Api => self.status().is_some_and(is_transient),
                 _ => false,
             };
-        let repeatable = self
-            .0
-            .operation
-            .is_some_and(|operation| operation.safety != Safety::Once);
+        let repeatable = self.safety().is_some_and(|safety| safety != Safety::Once);
         let not_done = match self.0.delivery {
             Delivery::NotSent => true,
             // Answered with a refusal: by the last attempt, or by earlier ones where the last sent
@@ -308,9 +324,8 @@ impl fmt::Display for Error {
             details.push(format!("{} attempts", self.0.attempts));
         }
         let changes = self
-            .0
-            .operation
-            .is_some_and(|operation| operation.safety != Safety::ReadOnly);
+            .safety()
+            .is_some_and(|safety| safety != Safety::ReadOnly);
         if self.0.delivery == Delivery::Unknown && changes {
             details.push(String::from("it may have taken effect"));
         }

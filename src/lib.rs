@@ -28,6 +28,7 @@
 //! |---|---|
 //! | make a client | [`Client::builder`], [`Client::from_env`], [`Client::from_service`] |
 //! | find an operation | [`OPERATIONS`], and the structs that are named like them |
+//! | send one request in another way | [`CallOptions`] |
 //! | handle a failure | [`Error`], [`ErrorKind`], [`Delivery`] |
 //! | test without a server | [`testing`] |
 //! | configure connections | [`Transport`] |
@@ -90,7 +91,7 @@ pub use error::{Error, ErrorKind};
 /// The layers of the standard stack, for stacks of your own.
 pub use idpflare_layers as layers;
 pub use idpflare_layers::{Call, Delivery, KeyHandle, Operation, Safety};
-pub use request::{ApiRequest, EncodeError, Encoder, QueryValue};
+pub use request::{ApiRequest, CallOptions, EncodeError, Encoder, QueryValue, WithOptions};
 /// How secrets are wrapped, and the one way to see them.
 pub use secrecy::{ExposeSecret, SecretString};
 pub use stack::{BoxService, Stack, StackLayer};

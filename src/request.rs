@@ -1,3 +1,7 @@
+mod options;
+mod query;
+mod reserved;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,6 +15,9 @@ use serde::Serialize;
 use crate::api::id::is_dot_segment;
 use crate::decode::DecodeError;
 use crate::{Authority, Error};
+
+pub use options::{CallOptions, WithOptions};
+pub use query::QueryValue;
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3: `%` is encoded too, which is
 /// what makes the encoding injective.
@@ -89,6 +96,15 @@ pub trait ApiRequest {
     /// Where the body is not what the protocol says.
     fn decode(reply: &http::Response<Bytes>) -> Result<Self::Response, DecodeError>;
 
+    /// The same request, sent in another way: with a deadline of its own, other retries, more
+    /// headers. See [`CallOptions`].
+    fn with(self, options: CallOptions) -> WithOptions<Self>
+    where
+        Self: Sized,
+    {
+        WithOptions::new(self, options)
+    }
+
     /// The whole HTTP request, for the instance at `authority`. Nothing is sent.
     ///
     /// It has the operation among its extensions, and no `Authorization` yet. Beware of its `Debug`:
@@ -129,6 +145,7 @@ pub struct Encoder<'a> {
     template: &'static str,
     has_query: bool,
     body: Option<Bytes>,
+    options: CallOptions,
 }
 
 impl<'a> Encoder<'a> {
@@ -143,6 +160,7 @@ impl<'a> Encoder<'a> {
             template: operation.path_template,
             has_query: false,
             body: None,
+            options: CallOptions::new(),
         }
     }
 
@@ -209,6 +227,16 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
+    /// Has the request carry `options`. Where there are some already, these win; of two deadlines the
+    /// shorter one does.
+    ///
+    /// # Errors
+    ///
+    /// Where there are more headers than fit a request.
+    pub fn options(&mut self, options: &CallOptions) -> Result<(), EncodeError> {
+        self.options.extend(options)
+    }
+
     fn complete_path(&mut self) -> Result<(), EncodeError> {
         if let Some((_, hole, _)) = next_hole(self.template) {
             return Err(EncodeError(format!("{hole} is not given")));
@@ -238,6 +266,7 @@ impl<'a> Encoder<'a> {
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = Full::new(body);
         }
+        self.options.apply(&mut request)?;
         request.extensions_mut().insert(self.operation);
         Ok(request)
     }
@@ -257,54 +286,6 @@ fn next_hole(template: &'static str) -> Option<(&'static str, &'static str, &'st
     let (literal, rest) = template.split_once('{')?;
     let (hole, rest) = rest.split_once('}')?;
     Some((literal, hole, rest))
-}
-
-/// What can be the value of a query parameter.
-pub trait QueryValue {
-    /// Appends the value in the WHATWG form encoding.
-    fn append_to(&self, query: &mut String);
-}
-
-impl QueryValue for &str {
-    fn append_to(&self, query: &mut String) {
-        query.extend(byte_serialize(self.as_bytes()));
-    }
-}
-
-impl QueryValue for bool {
-    fn append_to(&self, query: &mut String) {
-        query.push_str(if *self { "true" } else { "false" });
-    }
-}
-
-impl QueryValue for u32 {
-    fn append_to(&self, query: &mut String) {
-        append_number(self, query);
-    }
-}
-
-impl QueryValue for i64 {
-    fn append_to(&self, query: &mut String) {
-        append_number(self, query);
-    }
-}
-
-impl QueryValue for u64 {
-    fn append_to(&self, query: &mut String) {
-        append_number(self, query);
-    }
-}
-
-impl QueryValue for jiff::Timestamp {
-    /// Milliseconds since the Unix epoch.
-    fn append_to(&self, query: &mut String) {
-        append_number(&self.as_millisecond(), query);
-    }
-}
-
-fn append_number(number: &dyn fmt::Display, query: &mut String) {
-    // Writing to a `String` does not fail.
-    let _ = fmt::Write::write_fmt(query, format_args!("{number}"));
 }
 
 /// An argument that can't be sent; it becomes an [`Error`] of kind
