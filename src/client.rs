@@ -1,3 +1,6 @@
+mod http_service;
+mod reply_reader;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{
-    BoxError, Call, CallLimit, CollectError, Delivery, RetryOverride, Safety, Timeout, collect,
-    find_source, is_refusal,
-};
+use idpflare_layers::{BoxError, Call};
 use tower::{Service, ServiceExt};
 
 use crate::stack::BoxService;
 use crate::{ApiRequest, Authority, Error};
+
+pub use http_service::HttpService;
+pub(crate) use reply_reader::ReplyReader;
 
 /// The size of replies that a client takes unless told otherwise: 16 MiB.
 pub(crate) const DEFAULT_MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
@@ -130,7 +133,7 @@ impl<S> Client<S> {
 
     /// Whether the service has a [`DeliveryLayer`](idpflare_layers::DeliveryLayer) around its
     /// transport. If so, a call that fails with nothing recorded is known to be
-    /// [`NotSent`](Delivery::NotSent), such as one that was queued until its deadline. If not, which
+    /// [`NotSent`](crate::Delivery::NotSent), such as one that was queued until its deadline. If not, which
     /// is what [`from_service`](Self::from_service) takes for granted, each failed call counts as
     /// one attempt.
     #[must_use]
@@ -225,16 +228,14 @@ where
         drop(request);
         async move {
             let (http, reader) = prepared?;
-            reader
-                .starts()
-                .map_err(|timeout| reader.failed::<R>(timeout))?;
+            reader.starts().map_err(|timeout| reader.failed(timeout))?;
             // Apart from the call, because what is not ready has sent nothing.
             let ready = reader.call.before_deadline(service.ready()).await;
             ready
-                .map_err(|timeout| reader.failed::<R>(timeout))?
-                .map_err(|error| reader.failed::<R>(error))?;
-            let sent = service.call(http);
-            reader.read::<R, B, S::Error>(sent).await
+                .map_err(|timeout| reader.failed(timeout))?
+                .map_err(|error| reader.failed(error))?;
+            let reply = reader.read(service.call(http)).await?;
+            reader.decode::<R>(reply)
         }
     }
 }
@@ -279,107 +280,23 @@ where
 }
 
 impl<S> Client<S> {
-    fn prepare<R: ApiRequest>(
+    pub(crate) fn prepare<R: ApiRequest>(
         &self,
         request: &R,
     ) -> Result<(http::Request<Full<Bytes>>, ReplyReader), Error> {
         let mut http = request.to_http(&self.authority)?;
-        let call = Call::of_or_insert(&mut http);
-        if self.records_sends {
-            call.announce_recorder();
-        }
-        let reader = ReplyReader {
-            call,
-            max_reply_bytes: self.max_reply_bytes,
-            records_sends: self.records_sends,
-            deadline: self.deadline,
-            limit: CallLimit::of(&http).map(CallLimit::get),
-            safety: RetryOverride::of(&http).safety_or(R::OPERATION.safety),
-        };
+        let reader = ReplyReader::new(
+            R::OPERATION,
+            &mut http,
+            self.max_reply_bytes,
+            self.records_sends,
+            self.deadline,
+        );
         Ok((http, reader))
     }
-}
 
-/// What is needed to read the reply of one call, apart from the client: the future of a
-/// [`Service`] does not borrow it.
-struct ReplyReader {
-    call: Call,
-    max_reply_bytes: usize,
-    records_sends: bool,
-    deadline: Option<Duration>,
-    /// What this one call is limited to.
-    limit: Option<Duration>,
-    safety: Safety,
-}
-
-impl ReplyReader {
-    /// From now on the call has its time, wherever in the stack that is enforced.
-    fn starts(&self) -> Result<(), Timeout> {
-        if let Some(limit) = self.deadline {
-            self.call.limit_to(limit);
-        }
-        let Some(limit) = self.limit else {
-            return Ok(());
-        };
-        self.call.limit_to(limit);
-        // A layer that waits until the deadline lets through what is ready at once.
-        if limit.is_zero() {
-            return Err(self.call.expired());
-        }
-        Ok(())
-    }
-
-    async fn read<R, B, E>(
-        self,
-        sent: impl Future<Output = Result<http::Response<B>, E>>,
-    ) -> Result<http::Response<R::Response>, Error>
-    where
-        R: ApiRequest,
-        B: Body,
-        B::Error: Into<BoxError>,
-        E: Into<BoxError>,
-    {
-        let call = &self.call;
-        let outcome = if self.limit.is_some() {
-            // The caller's limit holds also where no layer knows of it.
-            match call.before_deadline(sent).await {
-                Ok(outcome) => outcome.map_err(Into::into),
-                Err(timeout) => Err(timeout.into()),
-            }
-        } else {
-            sent.await.map_err(Into::into)
-        };
-        let refused = outcome.as_ref().is_err_and(|error| is_refusal(&**error));
-        let answered = match &outcome {
-            Ok(_) => true,
-            Err(error) => find_source::<CollectError>(&**error).is_some(),
-        };
-        // An answer comes of something that was sent, whoever should have recorded it.
-        if call.attempts() == 0 && !refused && (answered || !self.records_sends) {
-            call.record_send(match &outcome {
-                Ok(reply) => Delivery::of_status(reply.status()),
-                Err(error) => Delivery::of_error(&**error),
-            });
-        }
-        let reply = outcome.map_err(|error| self.failed::<R>(error))?;
-        let reply = call
-            .before_deadline(collect(reply, self.max_reply_bytes, call.clone()))
-            .await
-            .map_err(|timeout| self.failed::<R>(timeout))?
-            .map_err(|error| self.failed::<R>(error))?;
-        if !reply.status().is_success() {
-            return Err(Error::reply(R::OPERATION, call, reply).with_safety(self.safety));
-        }
-        match R::decode(&reply) {
-            Ok(value) => Ok(reply.map(|_| value)),
-            Err(error) => {
-                Err(Error::decode(R::OPERATION, call, reply, error).with_safety(self.safety))
-            }
-        }
-    }
-
-    fn failed<R: ApiRequest>(&self, error: impl Into<BoxError>) -> Error {
-        Error::service(R::OPERATION, &self.call, error).with_safety(self.safety)
+    pub(crate) fn service(&self) -> &S {
+        &self.service
     }
 }
 
@@ -409,12 +326,12 @@ where
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
         if let Err(timeout) = reader.starts() {
-            return Box::pin(std::future::ready(Err(reader.failed::<R>(timeout))));
+            return Box::pin(std::future::ready(Err(reader.failed(timeout))));
         }
         let sent = self.service.call(http);
         Box::pin(async move {
-            let reply = reader.read::<R, B, S::Error>(sent).await?;
-            Ok(reply.into_body())
+            let reply = reader.read(sent).await?;
+            Ok(reader.decode::<R>(reply)?.into_body())
         })
     }
 }

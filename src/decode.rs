@@ -67,6 +67,33 @@ fn locate<T: DeserializeOwned>(
         path: (!path.is_empty()).then_some(path),
         row,
         message: one_line(&message),
+        raw_row: None,
+    })
+}
+
+/// Decodes a row by itself: the one at `index` in the member `list` of a reply.
+pub(crate) fn decode_row<T: DeserializeOwned>(
+    raw: &str,
+    list: &str,
+    index: usize,
+    operation: &Operation,
+) -> Result<T, DecodeError> {
+    serde_json::from_str(raw).or_else(|_| {
+        let mut deserializer = serde_json::Deserializer::from_str(raw);
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let mut path = format!("{list}[{index}]");
+            let inside = place(error.path(), operation);
+            if !(inside.is_empty() || inside.starts_with('[')) {
+                path.push('.');
+            }
+            path.push_str(&inside);
+            DecodeError {
+                path: Some(path),
+                row: Some(index),
+                message: one_line(&describe(error.inner(), operation)),
+                raw_row: (!operation.sensitive).then(|| raw.into()),
+            }
+        })
     })
 }
 
@@ -124,11 +151,14 @@ fn describe(error: &serde_json::Error, operation: &Operation) -> String {
 
 /// A successful reply whose body is not what the protocol says; it becomes an
 /// [`Error`](crate::Error) of kind [`Decode`](crate::ErrorKind::Decode).
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Neither `Display` nor `Debug` shows the row that can't be decoded.
+#[derive(Clone, PartialEq, Eq)]
 pub struct DecodeError {
     path: Option<String>,
     row: Option<usize>,
     message: String,
+    raw_row: Option<Box<str>>,
 }
 
 impl DecodeError {
@@ -138,6 +168,7 @@ impl DecodeError {
             path: None,
             row: None,
             message: message.into(),
+            raw_row: None,
         }
     }
 
@@ -152,6 +183,24 @@ impl DecodeError {
     #[must_use]
     pub fn row(&self) -> Option<usize> {
         self.row
+    }
+
+    /// The row as it arrived, in JSON, where it is one that a
+    /// [lenient pager](crate::Pager::lenient) has set apart from the others; never where the
+    /// operation's reply is [`sensitive`](Operation::sensitive).
+    #[must_use]
+    pub fn raw_row(&self) -> Option<&str> {
+        self.raw_row.as_deref()
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError")
+            .field("path", &self.path)
+            .field("row", &self.row)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
     }
 }
 
@@ -169,3 +218,41 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use idpflare_layers::Safety;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Row {
+        #[serde(rename = "n")]
+        _number: u64,
+    }
+
+    #[test]
+    fn a_row_with_a_secret_is_kept_from_its_error() {
+        let raw = r#"{"n": "s3cret"}"#;
+        let open = Operation::new("listRows", Method::GET, "/rows", Safety::ReadOnly);
+        let error = decode_row::<Row>(raw, "rows", 3, &open).unwrap_err();
+        assert_eq!(error.raw_row(), Some(raw));
+        assert_eq!((error.path(), error.row()), (Some("rows[3].n"), Some(3)));
+        assert!(error.to_string().contains("s3cret"));
+
+        let error = decode_row::<Row>(raw, "rows", 3, &open.with_secret_reply()).unwrap_err();
+        assert_eq!(error.raw_row(), None);
+        assert!(!format!("{error} {error:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_row_of_another_shape_is_named() {
+        let open = Operation::new("listRows", Method::GET, "/rows", Safety::ReadOnly);
+        for raw in ["7", "null", "[]", "{}"] {
+            let error = decode_row::<Row>(raw, "rows", 0, &open).unwrap_err();
+            assert_eq!(error.path(), Some("rows[0]"), "{raw}");
+        }
+    }
+}

@@ -125,6 +125,11 @@ impl Error {
         this
     }
 
+    /// The error of a listing that gets nowhere.
+    pub(crate) fn no_progress(operation: &'static Operation, call: &Call, message: String) -> Self {
+        Self::new(ErrorKind::NoProgress, message).after(operation, call)
+    }
+
     /// The error that a reply outside of 2xx is.
     pub(crate) fn reply(
         operation: &'static Operation,
@@ -208,7 +213,9 @@ impl Error {
         self.0.reply.as_ref().map(|reply| &reply.headers)
     }
 
-    /// The body of the last reply, as it arrived; empty where none did. It may hold a secret.
+    /// The body of the last reply, as it arrived; empty where none did, and where a
+    /// [lenient pager](crate::Pager::lenient) tells of one row, which
+    /// [`DecodeError::raw_row`] has. It may hold a secret.
     #[must_use]
     pub fn raw_body(&self) -> &[u8] {
         self.0.reply.as_ref().map_or(&[], |reply| &reply.body)

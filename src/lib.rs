@@ -28,6 +28,7 @@
 //! |---|---|
 //! | make a client | [`Client::builder`], [`Client::from_env`], [`Client::from_service`] |
 //! | find an operation | [`OPERATIONS`], and the structs that are named like them |
+//! | read a list that is longer than a page | [`Pager`] |
 //! | send one request in another way | [`CallOptions`] |
 //! | handle a failure | [`Error`], [`ErrorKind`], [`Delivery`] |
 //! | test without a server | [`testing`] |
@@ -73,6 +74,7 @@ mod client;
 mod decode;
 mod error;
 mod one_line;
+mod pager;
 mod request;
 mod stack;
 #[cfg(feature = "testing")]
@@ -85,12 +87,13 @@ pub use api::*;
 pub use authority::Authority;
 pub use body::ReplyBody;
 pub use builder::ClientBuilder;
-pub use client::Client;
+pub use client::{Client, HttpService};
 pub use decode::{DecodeError, decode_json};
 pub use error::{Error, ErrorKind};
 /// The layers of the standard stack, for stacks of your own.
 pub use idpflare_layers as layers;
 pub use idpflare_layers::{Call, Delivery, KeyHandle, Operation, Safety};
+pub use pager::{Acted, Items, Listing, Page, Pager};
 pub use request::{ApiRequest, CallOptions, EncodeError, Encoder, QueryValue, WithOptions};
 /// How secrets are wrapped, and the one way to see them.
 pub use secrecy::{ExposeSecret, SecretString};

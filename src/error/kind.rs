@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Truncated,
     /// The server answered with 2xx, but with a body that is not what the protocol says.
     Decode,
+    /// The pages of a listing repeat the rows of earlier ones; see [`Pager`](crate::Pager).
+    NoProgress,
     /// A service or layer that this crate does not know failed; its error is the source.
     Service,
 }

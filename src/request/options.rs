@@ -244,6 +244,13 @@ impl<R> WithOptions<R> {
     pub fn request(&self) -> &R {
         &self.request
     }
+
+    pub(crate) fn map<T>(self, change: impl FnOnce(R) -> T) -> WithOptions<T> {
+        WithOptions {
+            request: change(self.request),
+            options: self.options,
+        }
+    }
 }
 
 impl<R: ApiRequest> ApiRequest for WithOptions<R> {

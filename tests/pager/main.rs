@@ -1,0 +1,48 @@
+//! Paging: what it promises, against a server whose list changes, and which says what is not so.
+
+mod act;
+mod cancel;
+mod drift;
+mod errors;
+mod lenient;
+mod listings;
+mod model;
+mod still;
+
+use futures_util::StreamExt;
+use idpflare_management::{Error, ListUsers, Pager, User};
+use model::Server;
+
+/// All rows of the list, by their number, page by page.
+async fn pages(pager: &mut Pager<ListUsers, Server>) -> Result<Vec<u32>, Error> {
+    let mut all = Vec::new();
+    while let Some(page) = pager.next_page().await? {
+        assert!(!page.rows.is_empty(), "a page has something to say");
+        all.extend(page.rows.iter().map(number));
+    }
+    Ok(all)
+}
+
+/// The same, row by row.
+async fn items(pager: &mut Pager<ListUsers, Server>) -> Result<Vec<u32>, Error> {
+    let mut all = Vec::new();
+    let mut items = pager.items();
+    while let Some(user) = items.next().await {
+        all.push(number(&user?));
+    }
+    Ok(all)
+}
+
+fn number(user: &User) -> u32 {
+    user.id.as_str().parse().expect("rows are numbered")
+}
+
+/// Runs a test of a property, with time that passes only where all wait.
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}
