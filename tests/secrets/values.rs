@@ -21,13 +21,15 @@ const EXPORTS: [&str; 4] = [
 ];
 
 /// Traits, of which there are no values, and aliases, which have other names where they are seen.
-const NO_VALUES: [&str; 10] = [
+const NO_VALUES: [&str; 12] = [
     "ApiRequest",
     "BoxError",
     "CredentialProvider",
     "EncodeReply",
     "ExposeSecret",
     "Fixture",
+    "HttpService",
+    "Listing",
     "QueryValue",
     "Recorder",
     "SecretString",
@@ -65,6 +67,7 @@ fn every_public_type() {
         clients(&notes).await;
         fakes(&notes).await;
         kit(&notes).await;
+        requests(&notes).await;
     });
     let exported = exported_types();
     assert!(exported.len() > 150, "{exported:?}");
@@ -172,4 +175,27 @@ async fn kit(notes: &Notes) {
         },
     ));
     notes.error(&violation.await.expect_err("it drops extensions"));
+}
+
+/// What is said of single requests, and lists of them.
+async fn requests(notes: &Notes) {
+    notes.secret("a header of one request", "Qw8rT5zU3-pLmN");
+    let options = CallOptions::new().header("x-token", "Qw8rT5zU3-pLmN");
+    let options = options.expect("a header").extension(API_KEY);
+    notes.debug(&options);
+    let create = CreateUser::new("ada@example.com").password(PASSWORD);
+    notes.debug(&create.with(options.clone()));
+    notes.debug(&layers::CallLimit::new(std::time::Duration::from_secs(1)));
+
+    let fake = FakeIdpflare::new();
+    fake.seed(3);
+    let client = fake.client();
+    let list = || ListUsers::new().with(options.clone());
+    let mut pager = Pager::new(&client, list());
+    notes.debug(&pager);
+    let page = pager.next_page().await.expect("a page").expect("the first");
+    notes.debug(&page);
+    notes.debug(&pager.items());
+    let acted = Pager::new(&client, list()).collect_then_act(async |_| Ok::<_, Error>(()));
+    notes.debug(&acted.await.expect("users"));
 }
