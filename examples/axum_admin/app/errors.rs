@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use idpflare_management::{Delivery, Error, ErrorKind, Safety};
 
-use super::problem::{self, Kind, Problem};
+use super::problem::{Kind, Problem};
 
 /// How long to wait where nobody says.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ impl From<Error> for Problem {
             detail.push_str(" It may have taken effect.");
         }
         let problem = Problem::new(kind, detail).upstream(operation, error.request_id());
-        if std::ptr::eq(kind, problem::BUSY) {
+        if kind == Kind::Busy {
             problem.retry_after(error.retry_after().unwrap_or(DEFAULT_WAIT))
         } else {
             problem
@@ -32,29 +32,29 @@ impl From<Error> for Problem {
     }
 }
 
-fn kind_of(error: &Error) -> &'static Kind {
+fn kind_of(error: &Error) -> Kind {
     // The kind first: a status may be that of an earlier attempt.
     match error.kind() {
-        ErrorKind::Encode => problem::INVALID_REQUEST,
-        ErrorKind::RateLimited => problem::BUSY,
-        ErrorKind::Timeout => problem::TIMEOUT,
+        ErrorKind::Encode => Kind::InvalidRequest,
+        ErrorKind::RateLimited => Kind::Busy,
+        ErrorKind::Timeout => Kind::Timeout,
         ErrorKind::Api => match error.status() {
-            Some(StatusCode::NOT_FOUND) => problem::NOT_FOUND,
-            Some(StatusCode::CONFLICT) => problem::CONFLICT,
-            Some(StatusCode::TOO_MANY_REQUESTS) => problem::BUSY,
-            _ => problem::IDENTITY_PROVIDER_FAILED,
+            Some(StatusCode::NOT_FOUND) => Kind::NotFound,
+            Some(StatusCode::CONFLICT) => Kind::Conflict,
+            Some(StatusCode::TOO_MANY_REQUESTS) => Kind::Busy,
+            _ => Kind::IdentityProviderFailed,
         },
-        _ => problem::IDENTITY_PROVIDER_FAILED,
+        _ => Kind::IdentityProviderFailed,
     }
 }
 
-fn detail_of(error: &Error, kind: &'static Kind) -> String {
+fn detail_of(error: &Error, kind: Kind) -> String {
     // What can't be sent is described by the client, not by the server, and came from the caller.
     if error.kind() == ErrorKind::Encode {
         return error.message().to_owned();
     }
     let operation = error.operation().map_or("it", |operation| operation.id);
-    if std::ptr::eq(kind, problem::NOT_FOUND) {
+    if kind == Kind::NotFound {
         format!("{operation}: what the path names does not exist.")
     } else {
         format!("{operation} did not succeed.")
@@ -68,12 +68,12 @@ fn may_have_changed(error: &Error) -> bool {
             .is_some_and(|operation| operation.safety != Safety::ReadOnly)
 }
 
-fn log(error: &Error, kind: &'static Kind) {
+fn log(error: &Error, kind: Kind) {
     if let Some(scope) = error.required_scope() {
         tracing::error!(%error, "the service's key lacks {scope}");
     } else if error.status() == Some(StatusCode::UNAUTHORIZED) {
         tracing::error!(%error, "the service's key is not valid");
-    } else if std::ptr::eq(kind, problem::IDENTITY_PROVIDER_FAILED) {
+    } else if kind == Kind::IdentityProviderFailed {
         tracing::warn!(%error, cause = cause(error), "a call failed");
     } else {
         tracing::info!(%error, "a call failed");

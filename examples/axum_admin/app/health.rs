@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use idpflare_management::{Client, GetUserStats};
 
-use super::problem::{self, Problem};
+use super::problem::{Kind, Problem};
 
 /// Less than the patience of those who ask.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -23,11 +23,11 @@ pub(crate) async fn ready(State(client): State<Client>) -> Result<&'static str, 
         Ok(Ok(_)) => Ok("ready\n"),
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
-            Err(Problem::new(problem::NOT_READY, "Asking it failed."))
+            Err(Problem::new(Kind::NotReady, "Asking it failed."))
         }
         Err(_) => {
             tracing::warn!("not ready: no answer within {READY_WITHIN:?}");
-            Err(Problem::new(problem::NOT_READY, "It does not answer."))
+            Err(Problem::new(Kind::NotReady, "It does not answer."))
         }
     }
 }

@@ -12,66 +12,56 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// What all problems of one type have in common.
-#[derive(Debug)]
-pub(crate) struct Kind {
-    status: StatusCode,
-    slug: &'static str,
-    title: &'static str,
+/// The type of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    InvalidRequest,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    IdentityProviderFailed,
+    Busy,
+    NotReady,
+    Timeout,
 }
 
 impl Kind {
-    const fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
-        Self {
-            status,
-            slug,
-            title,
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::IdentityProviderFailed => StatusCode::BAD_GATEWAY,
+            Self::Busy | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The end of the URI that identifies it, and the title.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::InvalidRequest => ("invalid-request", "The request is not valid"),
+            Self::NotFound => ("not-found", "There is no such thing"),
+            Self::MethodNotAllowed => ("method-not-allowed", "This can't be done here"),
+            Self::Conflict => ("conflict", "The request does not fit what is there"),
+            Self::IdentityProviderFailed => {
+                ("identity-provider-failed", "The identity provider failed")
+            }
+            Self::Busy => (
+                "busy",
+                "The identity provider takes no more requests for now",
+            ),
+            Self::NotReady => ("not-ready", "The service can't reach the identity provider"),
+            Self::Timeout => ("timeout", "The identity provider took too long"),
         }
     }
 }
 
-pub(crate) const INVALID_REQUEST: &Kind = &Kind::new(
-    StatusCode::BAD_REQUEST,
-    "invalid-request",
-    "The request is not valid",
-);
-pub(crate) const NOT_FOUND: &Kind =
-    &Kind::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing");
-pub(crate) const METHOD_NOT_ALLOWED: &Kind = &Kind::new(
-    StatusCode::METHOD_NOT_ALLOWED,
-    "method-not-allowed",
-    "This can't be done here",
-);
-pub(crate) const CONFLICT: &Kind = &Kind::new(
-    StatusCode::CONFLICT,
-    "conflict",
-    "The request does not fit what is there",
-);
-pub(crate) const IDENTITY_PROVIDER_FAILED: &Kind = &Kind::new(
-    StatusCode::BAD_GATEWAY,
-    "identity-provider-failed",
-    "The identity provider failed",
-);
-pub(crate) const BUSY: &Kind = &Kind::new(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "busy",
-    "The identity provider takes no more requests for now",
-);
-pub(crate) const NOT_READY: &Kind = &Kind::new(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "not-ready",
-    "The service can't reach the identity provider",
-);
-pub(crate) const TIMEOUT: &Kind = &Kind::new(
-    StatusCode::GATEWAY_TIMEOUT,
-    "timeout",
-    "The identity provider took too long",
-);
-
 /// A failure, in words that may be shown to anyone.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    kind: &'static Kind,
+    kind: Kind,
     detail: Cow<'static, str>,
     operation: Option<&'static str>,
     request_id: Option<String>,
@@ -79,7 +69,7 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
             detail: detail.into(),
@@ -106,10 +96,11 @@ impl Problem {
     }
 
     fn to_json(&self, instance: &str) -> String {
+        let (name, title) = self.kind.names();
         let mut members = json!({
-            "type": format!("https://example.com/problems/{}", self.kind.slug),
-            "title": self.kind.title,
-            "status": self.kind.status.as_u16(),
+            "type": format!("https://example.com/problems/{name}"),
+            "title": title,
+            "status": self.kind.status().as_u16(),
             "detail": self.detail,
             "instance": instance,
         });
@@ -126,7 +117,7 @@ impl Problem {
 impl IntoResponse for Problem {
     /// Leaves the body to [`render`], which knows what was asked for.
     fn into_response(self) -> Response {
-        let mut response = self.kind.status.into_response();
+        let mut response = self.kind.status().into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -157,18 +148,18 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
 
 impl From<PathRejection> for Problem {
     fn from(rejection: PathRejection) -> Self {
-        Self::new(INVALID_REQUEST, rejection.body_text())
+        Self::new(Kind::InvalidRequest, rejection.body_text())
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(INVALID_REQUEST, rejection.body_text())
+        Self::new(Kind::InvalidRequest, rejection.body_text())
     }
 }
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(INVALID_REQUEST, rejection.body_text())
+        Self::new(Kind::InvalidRequest, rejection.body_text())
     }
 }

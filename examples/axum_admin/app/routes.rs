@@ -5,7 +5,7 @@ use axum::{Router, middleware};
 use idpflare_management::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::problem::{self, Problem};
+use super::problem::{self, Kind, Problem};
 use super::{health, metrics, users};
 
 pub(crate) fn router(client: Client, metrics: PrometheusHandle) -> Router {
@@ -18,9 +18,9 @@ pub(crate) fn router(client: Client, metrics: PrometheusHandle) -> Router {
         .with_state(client)
         .route("/healthz", get(health::live))
         .route("/metrics", get(async move || metrics::page(&metrics)))
-        .fallback(async || Problem::new(problem::NOT_FOUND, "No such path."))
+        .fallback(async || Problem::new(Kind::NotFound, "No such path."))
         .method_not_allowed_fallback(async || {
-            Problem::new(problem::METHOD_NOT_ALLOWED, "Allow tells what can be.")
+            Problem::new(Kind::MethodNotAllowed, "Allow tells what can be.")
         })
         .layer(middleware::from_fn(problem::render))
 }

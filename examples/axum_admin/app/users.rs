@@ -8,7 +8,7 @@ use idpflare_management::{BlockUser, Client, GetUser, ListUsers, User, UserId, U
 use serde::Deserialize;
 
 use super::offboard::{self, Offboarded};
-use super::problem::{INVALID_REQUEST, Problem};
+use super::problem::{Kind, Problem};
 
 const LONGEST_PAGE: u64 = 100;
 
@@ -38,7 +38,7 @@ pub(crate) async fn list(
         && !(1..=LONGEST_PAGE).contains(&limit)
     {
         let detail = format!("limit is {limit}, but has to be from 1 to {LONGEST_PAGE}");
-        return Err(Problem::new(INVALID_REQUEST, detail));
+        return Err(Problem::new(Kind::InvalidRequest, detail));
     }
     let mut request = ListUsers::new();
     request.search = filter.search;

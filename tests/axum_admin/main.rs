@@ -1,0 +1,10 @@
+//! The example `axum_admin`, driven over HTTP.
+
+#[path = "../../examples/axum_admin/app/mod.rs"]
+mod app;
+
+mod admin;
+mod operating;
+mod problems;
+mod stopping;
+mod users;
