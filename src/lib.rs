@@ -34,6 +34,7 @@
 //! | test without a server | [`testing`] |
 //! | configure connections | [`Transport`] |
 //! | build a stack of your own | [`layers`] |
+//! | see how all that is used together | [`guide`] |
 //!
 //! # The standard stack
 //!
@@ -73,6 +74,8 @@ mod builder;
 mod client;
 mod decode;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod one_line;
 mod pager;
 mod request;

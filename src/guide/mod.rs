@@ -1,0 +1,18 @@
+//! Guides: how the parts are used together. All code in them is compiled and run as tests.
+//!
+//! | to | read |
+//! |---|---|
+//! | put layers around calls and attempts, and in which order | [`composing`] |
+//! | test code that uses a client | [`testing`] |
+//! | handle errors, and decide what is sent again | [`errors`] |
+//!
+//! This module is in the documentation only: no program has it.
+
+#[doc = include_str!("composing.md")]
+pub mod composing {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
