@@ -59,7 +59,10 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
 
     // Taken before anyone is told where the service is: a signal may come right after.
     let stop = stop_signal::stop_signal()?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port)).await?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, config.port));
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("can't listen on {address}: {error}"))?;
     let user = upstream.sample_user().await;
     announce(listener.local_addr()?, upstream.describe(), user.as_ref())?;
     let router = app::router(client, metrics);
