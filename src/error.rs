@@ -272,9 +272,12 @@ impl Error {
                 | ErrorKind::Transport
                 | ErrorKind::Timeout
                 | ErrorKind::RateLimited
-                | ErrorKind::Credential
-                | ErrorKind::Truncated => true,
-                ErrorKind::Api => self.status().is_some_and(is_transient),
+                | ErrorKind::Credential => true,
+                // What broke off is of the kind that the whole is, a success aside.
+                ErrorKind::Truncated if !self.is_refused() => true,
+                ErrorKind::Api | ErrorKind::Truncated | ErrorKind::TooLarge => {
+                    self.status().is_some_and(is_transient)
+                }
                 _ => false,
             };
         let repeatable = self.safety().is_some_and(|safety| safety != Safety::Once);
@@ -282,16 +285,22 @@ impl Error {
             Delivery::NotSent => true,
             // Answered with a refusal: by the last attempt, or by earlier ones where the last sent
             // nothing, since what is carried out is not tried again.
-            Delivery::Answered => matches!(
-                self.0.kind,
+            Delivery::Answered => match self.0.kind {
                 ErrorKind::Api
-                    | ErrorKind::Connect
-                    | ErrorKind::Credential
-                    | ErrorKind::RateLimited
-            ),
+                | ErrorKind::Connect
+                | ErrorKind::Credential
+                | ErrorKind::RateLimited => true,
+                ErrorKind::Truncated | ErrorKind::TooLarge => self.is_refused(),
+                _ => false,
+            },
             _ => false,
         };
         transient && (repeatable || not_done)
+    }
+
+    /// Whether the last reply was no success.
+    fn is_refused(&self) -> bool {
+        self.status().is_some_and(|status| !status.is_success())
     }
 }
 

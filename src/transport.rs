@@ -1,5 +1,6 @@
 //! HTTP connections: hyper-util's pooled client over rustls.
 
+mod body;
 mod connector;
 mod tls;
 
@@ -20,6 +21,7 @@ use idpflare_layers::{Call, Connecting, Timeout, TransportError, find_source};
 use tower::Service;
 
 use crate::{Error, ReplyBody};
+use body::Arriving;
 use connector::Connector;
 pub use tls::{Certificate, Identity};
 
@@ -142,9 +144,11 @@ impl Future for TransportFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.future).poll(cx));
-        if let Some(connecting) = self.connecting.take() {
+        let call = self.connecting.take().map(|connecting| {
+            let call = connecting.call().clone();
             connecting.done();
-        }
+            call
+        });
         Poll::Ready(match outcome {
             Ok(reply) => {
                 // What is sent again goes over another connection (RFC 9110, section 15.5.20).
@@ -153,7 +157,12 @@ impl Future for TransportFuture {
                 {
                     connection.poison();
                 }
-                Ok(reply.map(|body: Incoming| ReplyBody::streamed(body)))
+                Ok(reply.map(|body: Incoming| match call {
+                    Some(call) => {
+                        ReplyBody::streamed(Arriving::new(body, self.connection.clone(), call))
+                    }
+                    None => ReplyBody::streamed(body),
+                }))
             }
             Err(error) => Err(typed(error, self.has_connection())),
         })

@@ -273,7 +273,32 @@ impl Call {
         self.shared.open_sends.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A transport begins to look for a connection, with nothing sent yet.
+    /// Runs `connect`, by which a transport of your own gets a connection, with nothing sent yet. A
+    /// send that is dropped meanwhile is known not to have happened.
+    ///
+    /// ```
+    /// use idpflare_layers::{BoxError, Call};
+    ///
+    /// async fn send(request: http::Request<()>) -> Result<http::Response<()>, BoxError> {
+    ///     # let connect = async || Ok::<_, BoxError>(());
+    ///     # let exchange = async |_, _| Ok::<_, BoxError>(http::Response::new(()));
+    ///     let connection = match Call::of(&request).cloned() {
+    ///         Some(call) => call.while_connecting(connect()).await?,
+    ///         None => connect().await?,
+    ///     };
+    ///     exchange(connection, request).await
+    /// }
+    /// ```
+    pub async fn while_connecting<F: Future>(&self, connect: F) -> F::Output {
+        let connecting = self.connecting();
+        let connection = connect.await;
+        connecting.done();
+        connection
+    }
+
+    /// A transport begins to look for a connection, with nothing sent yet. Where that is a future of
+    /// its own, [`while_connecting`](Self::while_connecting) is the one to use: a guard that is still
+    /// there when the request is on its way makes a request that was sent one that was not.
     pub fn connecting(&self) -> Connecting {
         self.shared.connecting.fetch_add(1, Ordering::AcqRel);
         Connecting {

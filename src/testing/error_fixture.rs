@@ -1,18 +1,20 @@
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::Response;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
 use super::CannedReply;
-use crate::layers::{BoxError, Call, CollectError, Delivery, Failure, collect, is_refusal};
-use crate::{ApiRequest, DecodeError, Error, Operation};
+use crate::layers::{
+    BoxError, Call, CollectError, Delivery, Failure, Timeout, collect, is_refusal,
+};
+use crate::{ApiRequest, DecodeError, Error, Listing, Operation};
 
 /// Makes an [`Error`] without a client, to test code that handles errors.
 ///
@@ -26,9 +28,10 @@ use crate::{ApiRequest, DecodeError, Error, Operation};
 /// | `TooLarge` | [`too_large`](Self::too_large) |
 /// | `Truncated` | [`truncated`](Self::truncated) |
 /// | `Connect`, `Transport` | [`failure`](Self::failure) with a [`TransportError`](crate::layers::TransportError) |
-/// | `Timeout` | [`failure`](Self::failure) with a [`Timeout`](crate::layers::Timeout) |
+/// | `Timeout` | [`failure`](Self::failure) with a [`Timeout`](crate::layers::Timeout); [`timed_out`](Self::timed_out) where the head of a reply had arrived |
 /// | `RateLimited` | [`failure`](Self::failure) with a [`RateLimited`](crate::layers::RateLimited) |
 /// | `Credential` | [`failure`](Self::failure) with a [`CredentialError`](crate::layers::CredentialError) |
+/// | `NoProgress` | [`no_progress`](Self::no_progress) |
 /// | `Service` | [`failure`](Self::failure) with any other error |
 /// | `Encode` | [`ApiRequest::to_http`] of a request that can't be sent, such as `GetUser::new("")` |
 /// | `Configuration` | [`Client::builder`](crate::Client::builder) with what is wrong |
@@ -64,6 +67,8 @@ enum Outcome {
     Refused(CannedReply),
     Undecodable(CannedReply, DecodeError),
     Failed(BoxError),
+    Interrupted(CannedReply, Timeout),
+    Stuck,
 }
 
 impl ErrorFixture {
@@ -109,6 +114,16 @@ impl ErrorFixture {
         Self::failure::<R>(interruption(reply.into_response().map(Full::new), limit))
     }
 
+    /// The head of this reply had arrived when time ran out.
+    pub fn timed_out<R: ApiRequest>(reply: impl Into<CannedReply>, timeout: Timeout) -> Self {
+        Self::new::<R>(Outcome::Interrupted(reply.into(), timeout))
+    }
+
+    /// A [`Pager`](crate::Pager) was given pages that only repeat rows.
+    pub fn no_progress<R: Listing>() -> Self {
+        Self::new::<R>(Outcome::Stuck)
+    }
+
     fn new<R: ApiRequest>(outcome: Outcome) -> Self {
         Self {
             operation: R::OPERATION,
@@ -151,6 +166,24 @@ impl ErrorFixture {
                 let reply = reply.into_response();
                 call.record_send(Delivery::of_status(reply.status()));
                 Error::decode(operation, &call, reply, error)
+            }
+            Outcome::Interrupted(reply, timeout) => {
+                let reply = reply.into_response();
+                call.record_send(Delivery::of_status(reply.status()));
+                let never = pending::<Option<Result<HeaderMap, Infallible>>>();
+                let reply = reply.map(|body| Full::new(body).with_trailers(never));
+                // Dropped half-way, it leaves the head in the call.
+                let mut reading = Box::pin(collect(reply, usize::MAX, call.clone()));
+                let _ = reading
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()));
+                drop(reading);
+                Error::service(operation, &call, timeout)
+            }
+            Outcome::Stuck => {
+                let message = String::from("the pages repeat themselves");
+                call.record_send(Delivery::Answered);
+                Error::no_progress(operation, &call, message)
             }
             Outcome::Failed(error) => {
                 record_failure(&call, &error);

@@ -109,7 +109,7 @@ fn around_probe(layer: &dyn StackLayer, capacity: usize) -> (BoxService, Probe) 
 async fn lets_a_request_through(layer: &dyn StackLayer) -> Result<(), ContractViolation> {
     let (service, probe) = around_probe(layer, 1);
     let (request, call) = request();
-    in_time(service.oneshot(request), &probe).await?;
+    let reply = in_time(service.oneshot(request), &probe).await?;
     let received = probe.received().ok_or(ContractViolation::Refused(None))?;
     let lost = |name| Err(ContractViolation::LostExtension(name));
     if received.get::<&'static Operation>() != Some(&GetUser::OPERATION) {
@@ -121,6 +121,9 @@ async fn lets_a_request_through(layer: &dyn StackLayer) -> Result<(), ContractVi
     }
     if received.get::<Marker>().is_none() {
         return lost("an extension of a type that the layer does not know");
+    }
+    if reply.extensions().get::<Marker>().is_none() {
+        return Err(ContractViolation::LostReplyExtension);
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use http::StatusCode;
 use idpflare_management::testing::{Fault, FaultKind, FaultRule, FaultScript, RetryAfter};
 
 /// How long an attempt may take.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 const SHORT: Duration = Duration::from_millis(5);
-const TOO_LONG: Duration = Duration::from_millis(700);
+const TOO_LONG: Duration = Duration::from_secs(4);
 
 pub(crate) const KINDS: [FaultKind; 13] = [
     FaultKind::Delay,

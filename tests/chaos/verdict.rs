@@ -70,7 +70,10 @@ impl Verdict {
             },
             Delivery::Unknown => {
                 self.unknown += 1;
-                let may_be = requests.iter().any(|request| request.fault.is_some());
+                // Without a fault it takes a machine that is too busy to hear the answer in time.
+                let may_be = requests
+                    .iter()
+                    .any(|request| request.fault.is_some() || request.performed);
                 let tells_nothing = act.subject().is_none() || error.timeout().is_some();
                 assert!(may_be || tells_nothing, "{place}");
             }

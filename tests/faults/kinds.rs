@@ -73,7 +73,7 @@ async fn over_loopback() {
 
 fn configured(builder: ClientBuilder, fake: &FakeIdpflare, impatient: bool) -> ClientBuilder {
     // Those who are not impatient have all the time that a busy machine may need.
-    let limit = Duration::from_millis(if impatient { 250 } else { 20_000 });
+    let limit = Duration::from_millis(if impatient { 1_500 } else { 20_000 });
     builder
         .api_key(fake.api_key())
         .retry(RetryPolicy::new().attempts(1))

@@ -23,7 +23,24 @@ fn there_is_one_of_each_kind() {
     let reply = |status| ErrorFixture::reply::<BlockUser>(status);
     let failure = |error: layers::BoxError| ErrorFixture::failure::<BlockUser>(error);
     let html = CannedReply::new(StatusCode::OK).body("<html>");
-    let table: [Row; 15] = [
+    let late = timeout(TimeoutScope::Attempt);
+    let table: [Row; 17] = [
+        (
+            ErrorFixture::timed_out::<GetUser>(StatusCode::OK, late),
+            ErrorKind::Timeout,
+            Some(200),
+            1,
+            Delivery::Answered,
+            true,
+        ),
+        (
+            ErrorFixture::no_progress::<ListUsers>(),
+            ErrorKind::NoProgress,
+            None,
+            1,
+            Delivery::Answered,
+            false,
+        ),
         (
             reply(StatusCode::NOT_FOUND),
             ErrorKind::Api,

@@ -37,6 +37,8 @@ enum Fault {
     ForgetsWaker,
     /// Makes a new request, with only these extensions of the old one.
     KeepsExtensions(Keep),
+    /// Makes a new reply, without the extensions of the old one.
+    DropsReplyExtensions,
     /// Takes a permit when it is called, and returns it after the reply.
     LosesPermitOfCall(Arc<Semaphore>),
     /// Takes a permit when it is ready, and returns it after the reply.
@@ -113,6 +115,14 @@ impl Service<HttpRequest> for WrongService {
             Fault::KeepsExtensions(kept) => {
                 *request.extensions_mut() = kept(request.extensions());
                 self.inner.call(request)
+            }
+            Fault::DropsReplyExtensions => {
+                let call = self.inner.call(request);
+                Box::pin(async move {
+                    let mut reply = call.await?;
+                    reply.extensions_mut().clear();
+                    Ok(reply)
+                })
             }
             Fault::LosesPermitOfCall(permits) => {
                 let clone = self.inner.clone();
@@ -236,6 +246,20 @@ async fn who_drops_extensions_is_caught() {
             )
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_drops_extensions_of_replies_is_caught() {
+    let violation = violation(Fault::DropsReplyExtensions).await;
+    assert!(
+        matches!(violation, ContractViolation::LostReplyExtension),
+        "{violation:?}"
+    );
+    let text = violation.to_string();
+    assert!(
+        text.starts_with("extensions: the reply came without"),
+        "{text}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::tls::{Ca, at, listen, trusting};
 use crate::{build, client, of_each_kind, quick};
 
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(500);
 
 /// Attempts, kind and delivery.
 fn told(outcome: Result<User, Error>) -> (u32, ErrorKind, Delivery) {
@@ -115,7 +115,7 @@ async fn hangs(connect_timeout: Duration, attempt_timeout: Duration) -> (Error, 
 
 #[tokio::test]
 async fn connecting_takes_too_long() {
-    let (error, connections) = hangs(SHORT, SHORT * 100).await;
+    let (error, connections) = hangs(SHORT, SHORT * 40).await;
     assert_eq!(
         error.timeout().map(layers::Timeout::scope),
         Some(TimeoutScope::Connect)
@@ -126,7 +126,7 @@ async fn connecting_takes_too_long() {
 
 #[tokio::test]
 async fn an_attempt_that_is_given_up_while_connecting_has_sent_nothing() {
-    let (error, _) = hangs(SHORT * 100, SHORT).await;
+    let (error, _) = hangs(SHORT * 40, SHORT).await;
     assert_eq!(
         error.timeout().map(layers::Timeout::scope),
         Some(TimeoutScope::Attempt)

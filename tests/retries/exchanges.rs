@@ -47,7 +47,7 @@ async fn half_a_refusal_is_of_the_kind_that_the_whole_is() {
 #[tokio::test]
 async fn what_takes_too_long_may_have_been_done() {
     let server = Server::always(Act::Hang).await;
-    let short = Duration::from_millis(100);
+    let short = Duration::from_millis(400);
     let arrived = server
         .arrivals(|| server.client().attempt_timeout(short))
         .await;

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// How long connecting may take where the test is about running out of that time.
-const SHORT: Duration = Duration::from_millis(250);
+const SHORT: Duration = Duration::from_millis(1500);
 
 /// A server with a certificate for `name`, which asks clients for one of `clients`, if that is
 /// given. What it calls the total of users is the version of HTTP.

@@ -62,6 +62,7 @@ async fn http2(
     acceptor: TlsAcceptor,
     stream: TcpStream,
     answers: usize,
+    silence: Silence,
     arrived: Box<dyn Fn() + Send>,
 ) {
     let stream = acceptor.accept(stream).await.expect("TLS");
@@ -70,6 +71,15 @@ async fn http2(
     while let Some(Ok((_, mut respond))) = connection.accept().await {
         arrived();
         if answered == answers {
+            let _body = match silence {
+                Silence::Whole => None,
+                Silence::InBody => {
+                    let body = respond.send_response(http::Response::new(()), false);
+                    // It goes out while the connection is polled.
+                    let _ = tokio::time::timeout(SHORT / 10, connection.accept()).await;
+                    Some(body)
+                }
+            };
             // What is not polled neither reads nor writes, pings included.
             std::future::pending::<()>().await;
         }
@@ -90,11 +100,23 @@ async fn client_of_http1() -> (ClientBuilder, Arrivals) {
 }
 
 async fn client_of_http2() -> (ClientBuilder, Transport, Arrivals) {
+    client_of_silent_http2(Silence::Whole).await
+}
+
+/// From where on nothing more is said.
+#[derive(Clone, Copy)]
+enum Silence {
+    Whole,
+    /// After the head of the reply.
+    InBody,
+}
+
+async fn client_of_silent_http2(silence: Silence) -> (ClientBuilder, Transport, Arrivals) {
     let ca = Ca::new();
     let (acceptor, listener) = listen(&ca, "localhost", &["h2"], None).await;
     let authority = at("localhost", listener.local_addr().expect("an address"));
     let arrivals = falling_silent(listener, move |stream, answers, arrived| {
-        http2(acceptor.clone(), stream, answers, arrived)
+        http2(acceptor.clone(), stream, answers, silence, arrived)
     })
     .await;
     let transport = trusting(&ca).build().expect("a transport");
@@ -122,12 +144,23 @@ async fn the_next_attempt_goes_over_another_connection() {
 }
 
 #[tokio::test]
+async fn also_where_the_silence_comes_after_the_head() {
+    let (client, transport, arrivals) = client_of_silent_http2(Silence::InBody).await;
+    let client = client.retry(quick(3)).attempt_timeout(SHORT);
+    let client = client.build_with(transport).expect("a client");
+    for _ in 0..2 {
+        client.send(GetUserStats::new()).await.expect("stats");
+    }
+    assert_eq!(take(&arrivals), [0, 0, 1]);
+}
+
+#[tokio::test]
 async fn so_does_the_next_call_after_a_deadline() {
     let (client, transport, arrivals) = client_of_http2().await;
-    let client = client.deadline(SHORT).build_with(transport);
-    let client = client.expect("a client");
+    let client = client.build_with(transport).expect("a client");
     client.send(GetUserStats::new()).await.expect("stats");
-    let error = client.send(CreateUser::new("a@b.c")).await;
+    let create = CreateUser::new("a@b.c").with(CallOptions::new().deadline(SHORT));
+    let error = client.send(create).await;
     let error = error.expect_err("silence");
     assert_eq!(
         error.timeout().map(layers::Timeout::scope),

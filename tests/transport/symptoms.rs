@@ -3,6 +3,7 @@
 //! act once, again.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use idpflare_management::*;
 use tokio::io::AsyncWriteExt;
@@ -30,11 +31,11 @@ impl There {
         }
     }
 
-    fn client(&self) -> Client {
+    fn client(&self, patience: Duration) -> Client {
         Client::builder(self.authority.clone())
             .api_key("idk_test")
             .retry(quick(1))
-            .attempt_timeout(SHORT)
+            .attempt_timeout(patience)
             .max_reply_bytes(1000)
             .build()
             .expect("a client")
@@ -85,8 +86,12 @@ async fn endless() -> There {
 /// Kind, delivery, and whether to send it again: a read, what must act once.
 type Told = (ErrorKind, Delivery, [bool; 2]);
 
-async fn told(there: &There) -> Told {
-    let (read, once) = (there.client(), there.client());
+async fn told(there: &There, expected: ErrorKind) -> Told {
+    let patience = match expected {
+        ErrorKind::Timeout => SHORT,
+        _ => Duration::from_secs(30),
+    };
+    let (read, once) = (there.client(patience), there.client(patience));
     let (read, once) = tokio::join!(
         read.send(GetUserStats::new()),
         once.send(CreateUser::new("a@b.c")),
@@ -166,6 +171,16 @@ async fn each_symptom_is_told_as_what_it_is() {
             (Truncated, Answered, READ),
         ),
         (
+            "its refusal breaks off",
+            answering("HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\n{").await,
+            (Truncated, Answered, NONE),
+        ),
+        (
+            "its apology breaks off",
+            answering("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 9\r\n\r\n<").await,
+            (Truncated, Unknown, READ),
+        ),
+        (
             "its body has no end",
             endless().await,
             (TooLarge, Answered, NONE),
@@ -202,6 +217,6 @@ async fn each_symptom_is_told_as_what_it_is() {
         ),
     ];
     for (symptom, there, expected) in rows {
-        assert_eq!(told(&there).await, expected, "{symptom}");
+        assert_eq!(told(&there, expected.0).await, expected, "{symptom}");
     }
 }

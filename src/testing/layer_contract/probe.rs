@@ -29,7 +29,7 @@ pub(super) enum Behaviour {
     HangsInBody,
 }
 
-/// An extension that nobody but the check knows.
+/// An extension, of requests and of replies, that nobody but the check knows.
 #[derive(Clone)]
 pub(super) struct Marker;
 
@@ -175,14 +175,13 @@ impl Service<Request<Full<Bytes>>> for ProbeService {
 }
 
 fn reply(permit: Permit, hangs: bool) -> Response<ProbeBody> {
-    User::fixture()
-        .encode()
-        .into_response()
-        .map(|body| ProbeBody {
-            body: Full::new(body),
-            hangs,
-            _permit: permit,
-        })
+    let mut reply = User::fixture().encode().into_response();
+    reply.extensions_mut().insert(Marker);
+    reply.map(|body| ProbeBody {
+        body: Full::new(body),
+        hangs,
+        _permit: permit,
+    })
 }
 
 pub(super) struct ProbeBody {

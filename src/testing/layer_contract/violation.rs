@@ -16,6 +16,9 @@ pub enum ContractViolation {
     NotWoken,
     /// It took an extension away from the request.
     LostExtension(&'static str),
+    /// It took an extension away from the reply. Layers further in tell others there, such as that
+    /// there is a newer key.
+    LostReplyExtension,
     /// It did not pass on how the service below failed.
     #[non_exhaustive]
     LostError {
@@ -52,6 +55,10 @@ impl fmt::Display for ContractViolation {
                 f,
                 "extensions: the request came without {name}. Keep the extensions of the request, \
                  also where a new one is made of it"
+            ),
+            Self::LostReplyExtension => f.write_str(
+                "extensions: the reply came without one that the service below had put there. Keep \
+                 the extensions of the reply, also where a new one is made of it",
             ),
             Self::LostError { when } => write!(
                 f,

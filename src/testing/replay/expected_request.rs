@@ -75,7 +75,12 @@ impl ExpectedRequest {
     /// A request with this path, `/api/v1` included. The authority's own path, where it has one,
     /// may come before that.
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = Some(path.into());
+        let mut path = path.into();
+        // Only whole segments are compared.
+        if !path.starts_with('/') {
+            path.insert(0, '/');
+        }
+        self.path = Some(path);
         self
     }
 
