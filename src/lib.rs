@@ -31,6 +31,7 @@
 //! | read a list that is longer than a page | [`Pager`] |
 //! | send one request in another way | [`CallOptions`] |
 //! | handle a failure | [`Error`], [`ErrorKind`], [`Delivery`] |
+//! | do a job of several operations | [`workflows`] |
 //! | test without a server | [`testing`] |
 //! | configure connections | [`Transport`] |
 //! | build a stack of your own | [`layers`] |
@@ -85,6 +86,7 @@ mod stack;
 pub mod testing;
 #[cfg(feature = "hyper")]
 mod transport;
+pub mod workflows;
 
 pub use api::*;
 pub use authority::Authority;

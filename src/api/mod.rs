@@ -11,7 +11,7 @@ mod patch;
 mod scope;
 mod secret;
 mod sessions;
-mod setters;
+pub(crate) mod setters;
 mod stats;
 mod timestamp;
 mod tokens;

@@ -1,0 +1,36 @@
+//! Jobs that are made of several operations.
+//!
+//! | job | what it does |
+//! |---|---|
+//! | [`Offboard`] | blocks a user and ends all access, then looks whether any is left |
+//! | [`RotateApiKey`] | replaces the API key of a running client, without a failed call |
+//! | [`RotateClientSecret`] | replaces the secret of an OAuth client, without losing the new one |
+//!
+//! What they have in common:
+//!
+//! - They need a [`Client`](crate::Client) and nothing else, whatever its stack.
+//! - They never return early with an error: the report has a [`StepOutcome`] for each step, and its
+//!   text is for people.
+//! - `dry_run(true)` only reads, and says what would be done.
+//! - A key that lacks a scope is refused before the first change, where that can be found out: see
+//!   [`ScopeCheck`].
+//! - They can be run again, after a failure or where the future was dropped: what is done is not
+//!   done twice, and what is left is done.
+//! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the
+//!   outcome is [`Unknown`](StepOutcome::Unknown).
+
+mod key_ref;
+mod offboard;
+mod preflight;
+mod rotate_api_key;
+mod rotate_client_secret;
+mod step;
+
+pub use key_ref::KeyRef;
+pub use offboard::{
+    AccessTokens, ClientAccess, Lock, Offboard, OffboardReport, Remaining, Verification,
+};
+pub use preflight::{KeyNotFound, ScopeCheck};
+pub use rotate_api_key::{NewApiKey, RotateApiKey, RotateApiKeyReport, Suspects};
+pub use rotate_client_secret::{RotateClientSecret, RotateClientSecretReport};
+pub use step::StepOutcome;

@@ -1,0 +1,140 @@
+//! What is left of a user's access.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use idpflare_layers::BoxError;
+use tower::Service;
+
+use super::Job;
+use crate::workflows::step::is_not_found;
+use crate::{
+    Error, GetUser, GetUserMfaEnrollments, IdentityId, ListUserIdentities, ListUserSessions,
+    ListUserTokens, MfaMethod, RefreshToken, RefreshTokenId, SessionId, Timestamp, UserSession,
+};
+
+/// What was found when all was done.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Whether the account is locked.
+    pub lock: Lock,
+    /// The sessions that are active.
+    pub sessions: Remaining<SessionId>,
+    /// The refresh tokens that are neither revoked nor expired.
+    pub tokens: Remaining<RefreshTokenId>,
+    /// The identities that are linked; looked at where they were to be unlinked.
+    pub identities: Remaining<IdentityId>,
+    /// The second factors that are set up; looked at where they were to be removed.
+    pub mfa: Remaining<MfaMethod>,
+}
+
+/// Whether an account is locked.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Lock {
+    /// Nobody has looked.
+    #[default]
+    NotChecked,
+    /// It is. The end, where the server tells one, may be of an earlier lock: look again after it.
+    Locked {
+        /// When the lock ends by itself.
+        until: Option<Timestamp>,
+    },
+    /// It is not.
+    Open,
+    /// There is no such user any more.
+    UserGone,
+    /// It could not be found out.
+    Unknown(Error),
+}
+
+/// What is left of one kind.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub enum Remaining<T> {
+    /// Nobody has looked.
+    #[default]
+    NotChecked,
+    /// Nothing.
+    Nothing,
+    /// These.
+    Left(Vec<T>),
+    /// It could not be found out.
+    Unknown(Error),
+}
+
+impl<T> Remaining<T> {
+    fn of<R>(listed: Result<Vec<R>, Error>, left: impl Fn(R) -> Option<T>) -> Self {
+        match listed {
+            Ok(rows) => {
+                let left: Vec<_> = rows.into_iter().filter_map(left).collect();
+                if left.is_empty() {
+                    Self::Nothing
+                } else {
+                    Self::Left(left)
+                }
+            }
+            // Nobody is left whose it could be.
+            Err(error) if is_not_found(&error) => Self::Nothing,
+            Err(error) => Self::Unknown(error),
+        }
+    }
+
+    /// Whether nothing is left, or nobody wanted to know.
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self, Self::NotChecked | Self::Nothing)
+    }
+}
+
+pub(super) fn is_active_session(session: &UserSession, now: Timestamp) -> bool {
+    session.is_active && now < session.expires_at
+}
+
+pub(super) fn is_usable_token(token: &RefreshToken, now: Timestamp) -> bool {
+    !token.is_revoked && now < token.expires_at
+}
+
+impl<S, B> Job<'_, S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    pub(super) async fn verify(&self) -> Verification {
+        let Self { client, job } = self;
+        let user_id = &job.user_id;
+        let now = Timestamp::now();
+        let lock = match client.send(GetUser::new(user_id)).await {
+            Ok(user) if user.is_locked => Lock::Locked {
+                until: user.locked_until,
+            },
+            Ok(_) => Lock::Open,
+            Err(error) if is_not_found(&error) => Lock::UserGone,
+            Err(error) => Lock::Unknown(error),
+        };
+        let sessions = client.send(ListUserSessions::new(user_id)).await;
+        let tokens = client.send(ListUserTokens::new(user_id)).await;
+        let mut verification = Verification {
+            lock,
+            sessions: Remaining::of(sessions, |session| {
+                is_active_session(&session, now).then_some(session.id)
+            }),
+            tokens: Remaining::of(tokens, |token| {
+                is_usable_token(&token, now).then_some(token.id)
+            }),
+            ..Verification::default()
+        };
+        if job.unlink_identities {
+            let identities = client.send(ListUserIdentities::new(user_id)).await;
+            verification.identities = Remaining::of(identities, |identity| Some(identity.id));
+        }
+        if job.reset_mfa {
+            let enrollments = client.send(GetUserMfaEnrollments::new(user_id)).await;
+            verification.mfa = Remaining::of(enrollments, |enrolled| Some(enrolled.method));
+        }
+        verification
+    }
+}

@@ -1,0 +1,215 @@
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use idpflare_layers::BoxError;
+use tower::Service;
+
+use crate::one_line::one_line;
+use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
+use crate::{ApiKey, ApiKeyId, Client, RevokeApiKey};
+
+/// What [`RotateApiKey`](super::RotateApiKey) did.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RotateApiKeyReport {
+    /// Whether nothing was to be changed.
+    pub dry_run: bool,
+    /// Whether the running key has the scopes, and the new one what it takes to revoke the old.
+    pub scopes: ScopeCheck,
+    /// The key that is replaced, where it was found.
+    pub old_key: Option<ApiKey>,
+    /// The key that was created.
+    pub new_key: Option<ApiKey>,
+    /// The old key is found.
+    pub find: StepOutcome<KeyNotFound>,
+    /// The new key is created.
+    pub create: StepOutcome,
+    /// The new key is stored; the error is that of the caller's function.
+    pub store: StepOutcome<BoxError>,
+    /// The new key works; the error is that of the caller's function, or says why the key is not
+    /// even worth storing.
+    pub probe: StepOutcome<BoxError>,
+    /// The running clients have the new key.
+    pub swap: StepOutcome,
+    /// Calls in flight have had the time to end.
+    pub drain: StepOutcome,
+    /// The old key is revoked.
+    pub revoke_old: StepOutcome,
+    /// The new key is revoked, because storing or probing failed. What was stored is dead then.
+    pub roll_back: StepOutcome,
+    /// Where nobody knows whether a key was created: which it may be.
+    pub suspects: Suspects,
+    /// Other active keys of the same name, found before anything was done: an earlier run may have
+    /// left them.
+    pub leftovers: Vec<ApiKey>,
+    /// The leftovers are revoked; of several errors, the first.
+    pub revoke_leftovers: StepOutcome,
+}
+
+/// Keys that may have been created without anybody knowing their secret.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Suspects {
+    /// There was no need to look for them.
+    NotLookedUp,
+    /// The active keys of that name that have appeared since. None means that none was created, or
+    /// not yet: a request that was lost may still arrive.
+    Found(Vec<ApiKey>),
+    /// The keys could not be listed.
+    Unknown(KeyNotFound),
+}
+
+impl RotateApiKeyReport {
+    pub(super) fn new(dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            scopes: ScopeCheck::Unknown(KeyNotFound::NotLookedFor),
+            old_key: None,
+            new_key: None,
+            find: StepOutcome::Skipped,
+            create: StepOutcome::Skipped,
+            store: StepOutcome::Skipped,
+            probe: StepOutcome::Skipped,
+            swap: StepOutcome::Skipped,
+            drain: StepOutcome::Skipped,
+            revoke_old: StepOutcome::Skipped,
+            roll_back: StepOutcome::Skipped,
+            suspects: Suspects::NotLookedUp,
+            leftovers: Vec::new(),
+            revoke_leftovers: StepOutcome::Skipped,
+        }
+    }
+
+    pub(super) fn foresee(&mut self, swaps: bool, revokes_leftovers: bool) {
+        self.create = StepOutcome::WouldDo;
+        self.store = StepOutcome::WouldDo;
+        self.probe = StepOutcome::WouldDo;
+        if swaps {
+            self.swap = StepOutcome::WouldDo;
+        }
+        self.drain = StepOutcome::WouldDo;
+        self.revoke_old = StepOutcome::WouldDo;
+        if revokes_leftovers && !self.leftovers.is_empty() {
+            self.revoke_leftovers = StepOutcome::WouldDo;
+        }
+    }
+
+    /// Whether the new key is in use and the old one revoked.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.probe.is_done() && self.revoke_old.is_done() && self.revoke_leftovers.error().is_none()
+    }
+
+    /// Whether the store may hold a key that does not work: it was stored, and then revoked. Put
+    /// the old one back.
+    #[must_use]
+    pub fn stored_is_dead(&self) -> bool {
+        let stored = !matches!(self.store, StepOutcome::Skipped | StepOutcome::WouldDo);
+        stored && !matches!(self.roll_back, StepOutcome::Skipped)
+    }
+
+    /// Revokes the [suspects](Self::suspects), whose secret nobody knows. Look at them first: another
+    /// program may have created a key of that name at the same time.
+    pub async fn revoke_suspects<S, B>(&self, client: &Client<S>) -> Vec<(ApiKeyId, StepOutcome)>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+        S::Error: Into<BoxError>,
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let mut outcomes = Vec::new();
+        if let Suspects::Found(keys) = &self.suspects {
+            for key in keys {
+                let revoked = client.send(RevokeApiKey::new(&key.id)).await;
+                outcomes.push((key.id.clone(), StepOutcome::of_removal(revoked)));
+            }
+        }
+        outcomes
+    }
+}
+
+impl fmt::Display for RotateApiKeyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match (self.dry_run, self.is_complete()) {
+            (true, _) => "dry run",
+            (false, true) => "complete",
+            (false, false) => "NOT COMPLETE",
+        };
+        match &self.old_key {
+            Some(key) => writeln!(f, "rotation of API key {}: {verdict}", Named(key))?,
+            None => writeln!(f, "rotation of an API key: {verdict}")?,
+        }
+        line(f, "scopes", &self.scopes)?;
+        line(f, "find old", &self.find)?;
+        match &self.new_key {
+            Some(key) => line(
+                f,
+                "create",
+                &format_args!("{}, {}", self.create, Named(key)),
+            )?,
+            None => line(f, "create", &self.create)?,
+        }
+        line(f, "store", &self.store)?;
+        line(f, "probe", &self.probe)?;
+        line(f, "swap", &self.swap)?;
+        line(f, "drain", &self.drain)?;
+        write!(f, "  {:<18}{}", "revoke old", self.revoke_old)?;
+        if !matches!(self.roll_back, StepOutcome::Skipped) {
+            write!(f, "\n  {:<18}{}", "revoke new", self.roll_back)?;
+        }
+        if self.stored_is_dead() {
+            write!(f, "\n  what was stored is of no use: put the old key back")?;
+        }
+        match &self.suspects {
+            Suspects::NotLookedUp => {}
+            Suspects::Found(keys) if keys.is_empty() => {
+                write!(
+                    f,
+                    "\n  no key of that name has appeared, as far as is known"
+                )?;
+            }
+            Suspects::Found(keys) => {
+                write!(f, "\n  {:<18}{}", "perhaps created", All(keys))?;
+            }
+            Suspects::Unknown(reason) => {
+                write!(f, "\n  a key that nobody knows may be there: {reason}")?;
+            }
+        }
+        if !self.leftovers.is_empty() {
+            write!(f, "\n  {:<18}{}", "same name", All(&self.leftovers))?;
+            write!(f, "\n  {:<18}{}", "revoke these", self.revoke_leftovers)?;
+        }
+        Ok(())
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &dyn fmt::Display) -> fmt::Result {
+    writeln!(f, "  {name:<18}{text}")
+}
+
+struct Named<'a>(&'a ApiKey);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(ApiKey {
+            id,
+            name,
+            created_at,
+            ..
+        }) = self;
+        let (id, name) = (one_line(id.as_str()), one_line(name));
+        write!(f, "{id} ({name}, created at {created_at:.0})")
+    }
+}
+
+struct All<'a>(&'a [ApiKey]);
+
+impl fmt::Display for All<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.0.iter().map(|key| Named(key).to_string()).collect();
+        f.write_str(&keys.join("; "))
+    }
+}
