@@ -1,1 +1,198 @@
-fn main() {}
+//! Replaces the API key of a running client: create, store in a file, probe, swap, drain, revoke.
+//!
+//! `cargo run --example rotate_api_key` runs against a fake. With `IDPFLARE_AUTHORITY` and
+//! `IDPFLARE_API_KEY` set it is about that instance and that key, and says only what it would do
+//! unless `--yes` is given.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use idpflare_management::layers::{ApiKey, BoxError};
+use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::workflows::{NewApiKey, RotateApiKey, RotateApiKeyReport};
+use idpflare_management::{Client, ExposeSecret, GetUserStats, KeyHandle, Transport};
+use lexopt::prelude::*;
+
+const USAGE: &str = "\
+usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS]
+
+  --yes            changes a real instance; without, it only says what it would do
+  --store FILE     where the new key is written to; must not exist yet
+  --drain SECONDS  how long the old key is left alone after the swap; the default is 1";
+
+struct Arguments {
+    yes: bool,
+    store: Option<PathBuf>,
+    drain: Duration,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("rotate_api_key: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rotate_api_key: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse() -> Result<Option<Arguments>, lexopt::Error> {
+    let mut arguments = Arguments {
+        yes: false,
+        store: None,
+        drain: Duration::from_secs(1),
+    };
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("yes") => arguments.yes = true,
+            Long("store") => arguments.store = Some(parser.value()?.into()),
+            Long("drain") => arguments.drain = Duration::from_secs(parser.value()?.parse()?),
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(arguments))
+}
+
+/// Whether it went as it should.
+async fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable("IDPFLARE_AUTHORITY"), variable("IDPFLARE_API_KEY")) {
+        (Some(authority), Some(key)) => {
+            let dry_run = !arguments.yes;
+            if !dry_run && arguments.store.is_none() {
+                return Err("say where the new key goes to, with --store FILE".into());
+            }
+            let store = arguments.store.unwrap_or_default();
+            let key = ApiKey::new(key)?;
+            let rotation = Rotation::new(authority, key, store, arguments.drain)?;
+            let report = rotation.run(dry_run).await;
+            println!("{report}");
+            if dry_run {
+                println!("nothing was changed; --yes does it");
+            }
+            Ok(dry_run || report.is_complete())
+        }
+        (None, None) => with_the_fake(arguments).await,
+        _ => Err("set both IDPFLARE_AUTHORITY and IDPFLARE_API_KEY, or neither".into()),
+    }
+}
+
+async fn with_the_fake(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
+    let fake = FakeIdpflare::new();
+    let server = fake.serve().await?;
+    let store = arguments.store.unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("rotate_api_key-{}", std::process::id()))
+    });
+    let old = ApiKey::new(fake.api_key())?;
+    let rotation = Rotation::new(server.authority(), old.clone(), store, arguments.drain)?;
+    println!("{}\n", rotation.run(true).await);
+
+    let report = rotation.run(false).await;
+    println!("{report}\n");
+    let stored = rotation.store.exists();
+    println!("the new key is in the file: {stored}");
+    let _ = std::fs::remove_file(&rotation.store);
+
+    let stats = rotation.client.send(GetUserStats::new()).await?;
+    println!("the running client goes on: {} users", stats.total);
+    let with_old = rotation.connect(old.into())?;
+    let refused = with_old.send(GetUserStats::new()).await;
+    if let Err(error) = &refused {
+        println!("with the old key: {error}");
+    }
+    Ok(report.is_complete() && stored && refused.is_err())
+}
+
+/// A running client, and what it takes to give it another key.
+struct Rotation {
+    authority: String,
+    transport: Transport,
+    key: ApiKey,
+    handle: KeyHandle,
+    client: Client,
+    store: PathBuf,
+    drain: Duration,
+}
+
+impl Rotation {
+    fn new(
+        authority: String,
+        key: ApiKey,
+        store: PathBuf,
+        drain: Duration,
+    ) -> Result<Self, idpflare_management::Error> {
+        let transport = Transport::builder().build()?;
+        let handle = KeyHandle::new(key.clone());
+        Ok(Self {
+            client: connect(&authority, handle.clone(), &transport)?,
+            authority,
+            transport,
+            key,
+            handle,
+            store,
+            drain,
+        })
+    }
+
+    /// A client besides the running one.
+    fn connect(&self, handle: KeyHandle) -> Result<Client, idpflare_management::Error> {
+        connect(&self.authority, handle, &self.transport)
+    }
+
+    async fn run(&self, dry_run: bool) -> RotateApiKeyReport {
+        RotateApiKey::new(&self.key)
+            .swap(self.handle.clone())
+            .drain(self.drain)
+            .dry_run(dry_run)
+            .run(
+                &self.client,
+                async |new: NewApiKey| write_private(&self.store, new.secret().expose_secret()),
+                async |new: NewApiKey| {
+                    let candidate = self.connect(new.key().into())?;
+                    new.probe(&candidate).await?;
+                    Ok::<_, BoxError>(())
+                },
+            )
+            .await
+    }
+}
+
+fn connect(
+    authority: &str,
+    handle: KeyHandle,
+    transport: &Transport,
+) -> Result<Client, idpflare_management::Error> {
+    Client::builder(authority)
+        .key_handle(handle)
+        .build_with(transport.clone())
+}
+
+/// Writes a new file that nobody else may read. It is on the disk when this returns, because the old
+/// key ends soon after.
+fn write_private(path: &Path, secret: &str) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(secret.as_bytes())?;
+    file.sync_all()
+}

@@ -21,9 +21,9 @@ use super::step::is_not_found;
 use super::{KeyRef, StepOutcome};
 use crate::api::setters::setters;
 use crate::{
-    BlockUser, Client, Error, ErrorKind, GetUser, GetUserMfaEnrollments, ListUserIdentities,
-    ListUserTokens, ResetUserMfa, RevokeAllUserSessions, RevokeAllUserTokens, Scope,
-    UnlinkUserIdentity, User, UserId,
+    BlockUser, Client, Error, ErrorKind, GetUser, GetUserMfaEnrollments, IdentityId,
+    ListUserIdentities, ListUserTokens, ResetUserMfa, RevokeAllUserSessions, RevokeAllUserTokens,
+    Scope, UnlinkUserIdentity, User, UserId,
 };
 
 const NEEDED: [Scope; 2] = [Scope::UsersRead, Scope::UsersWrite];
@@ -220,8 +220,7 @@ where
         };
         let mut outcome = StepOutcome::AlreadyDone;
         for identity in identities {
-            let unlink = UnlinkUserIdentity::new(user_id, identity.id);
-            match StepOutcome::of_removal(self.client.send(unlink).await) {
+            match self.unlink_one(&identity.id).await {
                 StepOutcome::Done => {
                     *unlinked += 1;
                     if outcome.is_done() {
@@ -233,6 +232,20 @@ where
             }
         }
         outcome
+    }
+
+    /// Where it fails, whether the identity is still there says more than the error: a 404 may be
+    /// that of a proxy, and a reply may be lost after the identity was unlinked.
+    async fn unlink_one(&self, id: &IdentityId) -> StepOutcome {
+        let Self { client, job } = self;
+        let unlinked = client.send(UnlinkUserIdentity::new(&job.user_id, id)).await;
+        let Err(error) = unlinked else {
+            return StepOutcome::Done;
+        };
+        match client.send(ListUserIdentities::new(&job.user_id)).await {
+            Ok(linked) if linked.iter().all(|linked| linked.id != *id) => StepOutcome::AlreadyDone,
+            _ => StepOutcome::failed(error),
+        }
     }
 
     async fn reset_mfa(&self) -> StepOutcome {

@@ -51,14 +51,6 @@ impl StepOutcome {
         }
     }
 
-    /// Of a removal: what is not there any more needs none.
-    pub(super) fn of_removal(result: Result<(), Error>) -> Self {
-        match result {
-            Err(error) if is_not_found(&error) => Self::AlreadyDone,
-            result => Self::of(result),
-        }
-    }
-
     pub(super) fn failed(error: Error) -> Self {
         if may_have_acted(&error) {
             Self::Unknown(error)
@@ -107,9 +99,9 @@ fn may_have_acted(error: &Error) -> bool {
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
+    use crate::CreateApiKey;
     use crate::layers::TransportError;
     use crate::testing::{CannedReply, ErrorFixture};
-    use crate::{CreateApiKey, RevokeApiKey};
 
     #[test]
     fn what_may_have_been_done_is_never_called_failed() {
@@ -147,12 +139,5 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn what_is_gone_needs_no_removal() {
-        let gone = CannedReply::error(StatusCode::NOT_FOUND, "API key not found");
-        let error = ErrorFixture::reply::<RevokeApiKey>(gone).build();
-        assert!(StepOutcome::of_removal(Err(error)).is_done());
     }
 }

@@ -10,6 +10,7 @@ mod arriving;
 mod control;
 mod credentials;
 mod faults;
+mod jobs;
 mod layer_values;
 mod operations;
 mod panics;

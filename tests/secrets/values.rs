@@ -6,6 +6,7 @@ use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 use crate::api_values::operations;
+use crate::jobs::jobs;
 use crate::layer_values::{all_layers, parts_of_layers};
 use crate::secrets::{API_KEY, CLIENT_SECRET, PASSWORD, RAW_KEY};
 use crate::sites::Site;
@@ -13,10 +14,11 @@ use crate::support::tls::{Ca, trusting};
 use crate::witness::{Notes, Witness};
 
 /// All that the crates export.
-const EXPORTS: [&str; 4] = [
+const EXPORTS: [&str; 5] = [
     include_str!("../../src/lib.rs"),
     include_str!("../../src/api/mod.rs"),
     include_str!("../../src/testing/mod.rs"),
+    include_str!("../../src/workflows/mod.rs"),
     include_str!("../../layers/src/lib.rs"),
 ];
 
@@ -68,6 +70,7 @@ fn every_public_type() {
         fakes(&notes).await;
         kit(&notes).await;
         requests(&notes).await;
+        jobs(&notes).await;
     });
     let exported = exported_types();
     assert!(exported.len() > 150, "{exported:?}");

@@ -29,7 +29,7 @@ pub struct OffboardReport {
     pub tokens_revoked: Option<u64>,
     /// The identities are unlinked; of several errors, the first.
     pub unlink_identities: StepOutcome,
-    /// How many identities were unlinked.
+    /// How many identities the server says it unlinked.
     pub identities_unlinked: u64,
     /// The second factors are removed.
     pub reset_mfa: StepOutcome,

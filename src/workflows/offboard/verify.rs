@@ -66,7 +66,12 @@ pub enum Remaining<T> {
 }
 
 impl<T> Remaining<T> {
-    fn of<R>(listed: Result<Vec<R>, Error>, left: impl Fn(R) -> Option<T>) -> Self {
+    /// Of what was listed, what is `left`. Of a user that is gone nothing is.
+    fn of<R>(
+        listed: Result<Vec<R>, Error>,
+        user_is_gone: bool,
+        left: impl Fn(R) -> Option<T>,
+    ) -> Self {
         match listed {
             Ok(rows) => {
                 let left: Vec<_> = rows.into_iter().filter_map(left).collect();
@@ -76,8 +81,7 @@ impl<T> Remaining<T> {
                     Self::Left(left)
                 }
             }
-            // Nobody is left whose it could be.
-            Err(error) if is_not_found(&error) => Self::Nothing,
+            Err(error) if user_is_gone && is_not_found(&error) => Self::Nothing,
             Err(error) => Self::Unknown(error),
         }
     }
@@ -115,25 +119,26 @@ where
             Err(error) if is_not_found(&error) => Lock::UserGone,
             Err(error) => Lock::Unknown(error),
         };
+        let gone = matches!(lock, Lock::UserGone);
         let sessions = client.send(ListUserSessions::new(user_id)).await;
         let tokens = client.send(ListUserTokens::new(user_id)).await;
         let mut verification = Verification {
             lock,
-            sessions: Remaining::of(sessions, |session| {
+            sessions: Remaining::of(sessions, gone, |session| {
                 is_active_session(&session, now).then_some(session.id)
             }),
-            tokens: Remaining::of(tokens, |token| {
+            tokens: Remaining::of(tokens, gone, |token| {
                 is_usable_token(&token, now).then_some(token.id)
             }),
             ..Verification::default()
         };
         if job.unlink_identities {
             let identities = client.send(ListUserIdentities::new(user_id)).await;
-            verification.identities = Remaining::of(identities, |identity| Some(identity.id));
+            verification.identities = Remaining::of(identities, gone, |identity| Some(identity.id));
         }
         if job.reset_mfa {
             let enrollments = client.send(GetUserMfaEnrollments::new(user_id)).await;
-            verification.mfa = Remaining::of(enrollments, |enrolled| Some(enrolled.method));
+            verification.mfa = Remaining::of(enrollments, gone, |enrolled| Some(enrolled.method));
         }
         verification
     }

@@ -9,7 +9,7 @@ use tower::Service;
 
 use crate::one_line::one_line;
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
-use crate::{ApiKey, ApiKeyId, Client, RevokeApiKey};
+use crate::{ApiKey, ApiKeyId, Client};
 
 /// What [`RotateApiKey`](super::RotateApiKey) did.
 #[derive(Debug)]
@@ -123,8 +123,7 @@ impl RotateApiKeyReport {
         let mut outcomes = Vec::new();
         if let Suspects::Found(keys) = &self.suspects {
             for key in keys {
-                let revoked = client.send(RevokeApiKey::new(&key.id)).await;
-                outcomes.push((key.id.clone(), StepOutcome::of_removal(revoked)));
+                outcomes.push((key.id.clone(), super::revoke(client, &key.id).await));
             }
         }
         outcomes

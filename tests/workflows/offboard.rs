@@ -1,0 +1,322 @@
+//! Ending all access of a user.
+
+use std::time::Duration;
+
+use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::workflows::{
+    AccessTokens, Lock, Offboard, OffboardReport, Remaining, ScopeCheck, StepOutcome,
+};
+use idpflare_management::*;
+
+use crate::support::{Ledger, assert_discreet, connect, key};
+use crate::ways::{self, Verdict};
+
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    locked: bool,
+    sessions: usize,
+    tokens: usize,
+    identities: usize,
+    mfa: usize,
+}
+
+impl State {
+    async fn of(fake: &FakeIdpflare, id: &UserId) -> Self {
+        let client = fake.client();
+        let now = Timestamp::now();
+        let user = client.send(GetUser::new(id)).await.expect("a user");
+        let sessions = client.send(ListUserSessions::new(id)).await;
+        let tokens = client.send(ListUserTokens::new(id)).await;
+        let identities = client.send(ListUserIdentities::new(id)).await;
+        let mfa = client.send(GetUserMfaEnrollments::new(id)).await;
+        let sessions = sessions.expect("sessions").into_iter();
+        let tokens = tokens.expect("tokens").into_iter();
+        Self {
+            locked: user.is_locked,
+            sessions: sessions.filter(|session| session.is_active).count(),
+            tokens: tokens
+                .filter(|token| !token.is_revoked && now < token.expires_at)
+                .count(),
+            identities: identities.expect("identities").len(),
+            mfa: mfa.expect("factors").len(),
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.locked && self.sessions + self.tokens + self.identities + self.mfa == 0
+    }
+}
+
+/// A fake with somebody who has everything that can be taken away.
+async fn somebody() -> (FakeIdpflare, UserId, State) {
+    let fake = FakeIdpflare::new();
+    fake.seed(40);
+    let client = fake.client();
+    let users = client.send(ListUsers::new()).await.expect("users").users;
+    for user in users {
+        let state = State::of(&fake, &user.id).await;
+        let all = [state.sessions, state.tokens, state.identities, state.mfa];
+        if !state.locked && all.iter().all(|count| *count > 0) {
+            return (fake, user.id, state);
+        }
+    }
+    panic!("nobody has everything");
+}
+
+fn job(id: &UserId, fake: &FakeIdpflare) -> Offboard {
+    Offboard::new(id)
+        .reason("has left")
+        .unlink_identities(true)
+        .reset_mfa(true)
+        .running_key(&key(&fake.api_key()))
+}
+
+fn assert_says(step: &StepOutcome, was: usize, is: usize, case: &str) {
+    match step {
+        StepOutcome::Done | StepOutcome::AlreadyDone => assert_eq!(is, 0, "{case}"),
+        StepOutcome::Failed(_) | StepOutcome::Skipped => assert_eq!(is, was, "{case}"),
+        _ => {}
+    }
+}
+
+fn assert_found<T>(found: &Remaining<T>, is: usize, case: &str) {
+    match found {
+        Remaining::Nothing => assert_eq!(is, 0, "{case}"),
+        Remaining::Left(left) => assert_eq!(left.len(), is, "{case}"),
+        _ => {}
+    }
+}
+
+fn assert_true(report: &OffboardReport, was: &State, is: &State, case: &str) {
+    assert_says(&report.block, 1, usize::from(!is.locked), case);
+    if !is.locked {
+        assert_says(&report.revoke_sessions, was.sessions, is.sessions, case);
+    }
+    assert_says(&report.revoke_tokens, was.tokens, is.tokens, case);
+    assert_says(
+        &report.unlink_identities,
+        was.identities,
+        is.identities,
+        case,
+    );
+    assert_says(&report.reset_mfa, was.mfa, is.mfa, case);
+    let found = &report.verification;
+    match found.lock {
+        Lock::Locked { .. } => assert!(is.locked, "{case}"),
+        Lock::Open => assert!(!is.locked, "{case}"),
+        _ => {}
+    }
+    assert_found(&found.sessions, is.sessions, case);
+    assert_found(&found.tokens, is.tokens, case);
+    assert_found(&found.identities, is.identities, case);
+    assert_found(&found.mfa, is.mfa, case);
+    if report.is_complete() {
+        assert!(is.is_clean(), "{case}");
+    }
+}
+
+const STEPS: [&Operation; 12] = [
+    ListApiKeys::OPERATION,
+    GetUser::OPERATION,
+    BlockUser::OPERATION,
+    RevokeAllUserSessions::OPERATION,
+    ListUserTokens::OPERATION,
+    RevokeAllUserTokens::OPERATION,
+    ListUserIdentities::OPERATION,
+    UnlinkUserIdentity::OPERATION,
+    GetUserMfaEnrollments::OPERATION,
+    ResetUserMfa::OPERATION,
+    GetClient::OPERATION,
+    ListUserSessions::OPERATION,
+];
+
+#[tokio::test(start_paused = true)]
+async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
+    for step in STEPS {
+        for way in ways::all() {
+            let case = format!("{}: {}", step.id, way.name);
+            let (fake, id, was) = somebody().await;
+            let client = fake.client();
+            fake.set_faults(way.script(step, 0));
+            let report = job(&id, &fake).run(&client).await;
+            fake.clear_faults();
+            assert_true(&report, &was, &State::of(&fake, &id).await, &case);
+            assert_discreet(&report, &[&fake.api_key()]);
+            if way.verdict == Verdict::Passes {
+                assert!(report.is_complete(), "{case}: {report}");
+            }
+
+            // What the server asked to wait for is over.
+            tokio::time::sleep(Duration::from_secs(180)).await;
+            let report = job(&id, &fake).run(&client).await;
+            assert!(report.is_complete(), "{case}: {report}");
+            assert!(report.error().is_none(), "{case}: {report}");
+            assert!(State::of(&fake, &id).await.is_clean(), "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_tell_what_is_known() {
+    type Look = fn(&OffboardReport) -> &StepOutcome;
+    let steps: [(&Operation, Look); 5] = [
+        (BlockUser::OPERATION, |report| &report.block),
+        (RevokeAllUserSessions::OPERATION, |report| {
+            &report.revoke_sessions
+        }),
+        (RevokeAllUserTokens::OPERATION, |report| {
+            &report.revoke_tokens
+        }),
+        (UnlinkUserIdentity::OPERATION, |report| {
+            &report.unlink_identities
+        }),
+        (ResetUserMfa::OPERATION, |report| &report.reset_mfa),
+    ];
+    for (step, look) in steps {
+        for way in ways::all() {
+            let case = format!("{}: {}", step.id, way.name);
+            let (fake, id, _) = somebody().await;
+            fake.set_faults(way.script(step, 0));
+            let report = job(&id, &fake).run(&fake.client()).await;
+            let outcome = look(&report);
+            match way.verdict {
+                Verdict::Passes => assert!(outcome.is_done(), "{case}: {outcome}"),
+                // That it is gone says that it was done.
+                Verdict::Unclear if step.id == "unlinkUserIdentity" && outcome.is_done() => {}
+                Verdict::Refused => {
+                    assert!(
+                        matches!(outcome, StepOutcome::Failed(_)),
+                        "{case}: {outcome}"
+                    );
+                }
+                Verdict::Unclear => {
+                    assert!(
+                        matches!(outcome, StepOutcome::Unknown(_)),
+                        "{case}: {outcome}"
+                    );
+                }
+            }
+            if way.name == "403" {
+                let error = outcome.error().expect("an error");
+                assert_eq!(error.required_scope(), Some("users:write"), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_to_block_does_not_keep_anybody_in() {
+    let (fake, id, _) = somebody().await;
+    let way = ways::all().swap_remove(0);
+    fake.set_faults(way.script(BlockUser::OPERATION, 0));
+    let report = job(&id, &fake).run(&fake.client()).await;
+    let state = State::of(&fake, &id).await;
+    assert_eq!((state.locked, state.sessions, state.tokens), (false, 0, 0));
+    assert!(!report.is_complete());
+    let text = report.to_string();
+    assert!(text.contains("NOT COMPLETE"), "{text}");
+    assert!(
+        text.contains("block             UNKNOWN: blockUser"),
+        "{text}"
+    );
+    assert!(text.contains("the account, which is not locked"), "{text}");
+}
+
+#[tokio::test]
+async fn a_dry_run_only_reads() {
+    let (fake, id, was) = somebody().await;
+    let ledger = Ledger::of(&fake);
+    let report = job(&id, &fake).dry_run(true).run(&fake.client()).await;
+    assert_eq!(ledger.changes(), 0);
+    assert_eq!(State::of(&fake, &id).await, was);
+    assert!(matches!(report.scopes, ScopeCheck::Sufficient));
+    for (name, step) in report.steps().into_iter().skip(1) {
+        assert!(matches!(step, StepOutcome::WouldDo), "{name}: {step}");
+    }
+
+    job(&id, &fake).run(&fake.client()).await;
+    let report = job(&id, &fake).dry_run(true).run(&fake.client()).await;
+    for (name, step) in report.steps().into_iter().skip(1) {
+        assert!(matches!(step, StepOutcome::AlreadyDone), "{name}: {step}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_is_left_alone() {
+    let (fake, id, was) = somebody().await;
+    let report = Offboard::new(&id).run(&fake.client()).await;
+    assert!(report.is_complete(), "{report}");
+    let is = State::of(&fake, &id).await;
+    assert_eq!((is.identities, is.mfa), (was.identities, was.mfa));
+    assert!(matches!(report.unlink_identities, StepOutcome::Skipped));
+    assert!(matches!(report.verification.mfa, Remaining::NotChecked));
+}
+
+#[tokio::test]
+async fn a_user_that_is_not_there_is_no_success() {
+    for id in ["usr_unknown", ".."] {
+        let fake = FakeIdpflare::new();
+        let ledger = Ledger::of(&fake);
+        let report = Offboard::new(id).run(&fake.client()).await;
+        assert!(matches!(report.look_up, StepOutcome::Failed(_)), "{report}");
+        assert!(!report.is_complete());
+        assert_eq!(ledger.changes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn access_tokens_that_are_alive_are_told_of() {
+    let (fake, id, _) = somebody().await;
+    let report = Offboard::new(&id).run(&fake.client()).await;
+    let AccessTokens::Of(clients) = &report.access_tokens else {
+        panic!("{report}");
+    };
+    assert!(!clients.is_empty());
+    let now = Timestamp::now();
+    for client in clients {
+        let ttl = i64::try_from(client.access_token_ttl.expect("readable")).expect("short");
+        let ends_in = client.ends_at.expect("known").as_second() - now.as_second();
+        assert!((ttl - 60..=ttl).contains(&ends_in), "{client}");
+        let name = client.name.as_deref().expect("readable");
+        assert!(report.to_string().contains(name), "{report}");
+    }
+
+    // Who may not read clients is told which they are, and nothing more.
+    let scopes = [Scope::UsersRead, Scope::UsersWrite];
+    let ledger = Ledger::of(&fake);
+    let client = connect(&fake, key(&fake.api_key_with_scopes(scopes)));
+    let report = Offboard::new(&id).run(&client).await;
+    let AccessTokens::Of(clients) = &report.access_tokens else {
+        panic!("{report}");
+    };
+    assert!(clients.iter().all(|client| client.ends_at.is_none()));
+    assert!(report.to_string().contains("nobody knows for how long"));
+    assert_eq!(ledger.count(GetClient::OPERATION).0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_is_completed_by_the_next() {
+    for step in STEPS {
+        for after_performing in [false, true] {
+            let (fake, id, _) = somebody().await;
+            let client = fake.client();
+            let way = ways::hang(after_performing);
+            fake.set_faults(way.script(step, 0));
+            let limit = Duration::from_secs(1);
+            let dropped = tokio::time::timeout(limit, job(&id, &fake).run(&client)).await;
+            assert!(dropped.is_err(), "{}", step.id);
+            fake.clear_faults();
+            let report = job(&id, &fake).run(&client).await;
+            assert!(report.is_complete(), "{}: {report}", step.id);
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_can_be_spawned() {
+    let (fake, id, _) = somebody().await;
+    let client = fake.client();
+    let job = job(&id, &fake);
+    let report = tokio::spawn(async move { job.run(&client).await }).await;
+    assert!(report.expect("no panic").is_complete());
+}

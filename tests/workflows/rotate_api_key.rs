@@ -1,0 +1,319 @@
+//! Replacing the API key of a running client.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use idpflare_management::layers::BoxError;
+use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::workflows::{
+    KeyRef, NewApiKey, RotateApiKey, RotateApiKeyReport, StepOutcome, Suspects,
+};
+use idpflare_management::{
+    ApiKey, ApiRequest, Client, CreateApiKey, ExposeSecret, GetUserStats, KeyHandle, ListApiKeys,
+    ListUsers, Operation, RevokeApiKey, Scope,
+};
+use tokio::time::Instant;
+
+use crate::support::{Ledger, assert_discreet, connect, key};
+use crate::ways::{self, Verdict};
+
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A program that keeps its key in a store.
+struct Program {
+    fake: FakeIdpflare,
+    handle: KeyHandle,
+    client: Client,
+    /// What a start of the program would find.
+    stored: Arc<Mutex<String>>,
+    admin: Client,
+}
+
+impl Program {
+    fn start() -> Self {
+        let fake = FakeIdpflare::new();
+        let handle = KeyHandle::new(key(&fake.api_key()));
+        Self {
+            client: connect(&fake, handle.clone()),
+            stored: Arc::new(Mutex::new(fake.api_key())),
+            admin: fake.client_with_scopes(Scope::KNOWN.to_vec()),
+            handle,
+            fake,
+        }
+    }
+
+    fn stored(&self) -> String {
+        self.stored.lock().expect("not poisoned").clone()
+    }
+
+    fn job(&self, running: &str) -> RotateApiKey {
+        RotateApiKey::new(&key(running))
+            .swap(self.handle.clone())
+            .drain(DRAIN)
+    }
+
+    async fn run(&self, job: &RotateApiKey) -> RotateApiKeyReport {
+        let store = async |new: NewApiKey| {
+            *self.stored.lock().expect("not poisoned") = new.secret().expose_secret().into();
+            Ok::<_, BoxError>(())
+        };
+        let probe = async |new: NewApiKey| new.probe(&connect(&self.fake, new.key())).await;
+        job.run(&self.client, store, probe).await
+    }
+
+    /// The active keys of the name that is rotated.
+    async fn active(&self) -> Vec<ApiKey> {
+        let keys = self.admin.send(ListApiKeys::new().active_only(true)).await;
+        let mut keys = keys.expect("keys");
+        keys.retain(|key| key.name == "Root key");
+        keys
+    }
+
+    async fn runs(&self) -> bool {
+        self.client.send(GetUserStats::new()).await.is_ok()
+    }
+
+    /// What an operator does after a failure: runs it again with the key that works.
+    async fn repair(&self, case: &str) {
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        let candidates = [self.stored(), self.fake.api_key()];
+        let mut works = None;
+        for raw in candidates {
+            let client = connect(&self.fake, key(&raw));
+            if works.is_none() && client.send(GetUserStats::new()).await.is_ok() {
+                works = Some(raw);
+            }
+        }
+        let works = works.unwrap_or_else(|| panic!("{case}: no key works"));
+        self.handle.rotate(key(&works));
+        let report = self.run(&self.job(&works).revoke_leftovers(true)).await;
+        assert!(report.is_complete(), "{case}: {report}");
+        let active = self.active().await;
+        assert_eq!(active.len(), 1, "{case}: {active:?}");
+        assert!(self.stored().starts_with(&active[0].key_prefix), "{case}");
+        assert!(self.runs().await, "{case}");
+    }
+
+    async fn assert_true(&self, report: &RotateApiKeyReport, case: &str) {
+        let active = self.active().await;
+        let is_active = |key: &Option<ApiKey>| {
+            let id = key.as_ref().map(|key| &key.id);
+            active.iter().any(|active| Some(&active.id) == id)
+        };
+        match &report.create {
+            StepOutcome::Unknown(_) => match &report.suspects {
+                Suspects::Found(keys) => assert_eq!(keys.len(), active.len() - 1, "{case}"),
+                suspects => panic!("{case}: {suspects:?}"),
+            },
+            StepOutcome::Done => {}
+            _ => assert_eq!(active.len(), 1, "{case}: {active:?}"),
+        }
+        for (step, key) in [
+            (&report.roll_back, &report.new_key),
+            (&report.revoke_old, &report.old_key),
+        ] {
+            match step {
+                step if step.is_done() => assert!(!is_active(key), "{case}"),
+                StepOutcome::Failed(_) => assert!(is_active(key), "{case}"),
+                _ => {}
+            }
+        }
+        assert!(self.runs().await, "{case}: the running client has no key");
+        assert_discreet(report, &[&self.fake.api_key(), &self.stored()]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_running_client_goes_on_and_the_old_key_ends() {
+    let program = Program::start();
+    let old = program.fake.api_key();
+    let ledger = Ledger::of(&program.fake);
+    let started = Instant::now();
+    let report = program.run(&program.job(&old)).await;
+    assert!(report.is_complete(), "{report}");
+    assert!(started.elapsed() >= DRAIN);
+    program.assert_true(&report, "all is well").await;
+
+    let new = report.new_key.as_ref().expect("a key");
+    let before = report.old_key.as_ref().expect("a key");
+    assert_eq!((&new.name, &new.scopes), (&before.name, &before.scopes));
+    assert!(program.stored().starts_with(&new.key_prefix));
+    let error = connect(&program.fake, key(&old)).send(GetUserStats::new());
+    let status = error.await.expect_err("it is revoked").status();
+    assert_eq!(status.map(|status| status.as_u16()), Some(401));
+    assert_eq!(ledger.count(CreateApiKey::OPERATION), (1, 1));
+    let text = report.to_string();
+    assert!(text.starts_with("rotation of API key key_"), "{text}");
+    assert!(text.contains("revoke old        done"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
+    // The third time that keys are listed is the probe.
+    let steps: [(&Operation, u64); 4] = [
+        (ListApiKeys::OPERATION, 0),
+        (CreateApiKey::OPERATION, 0),
+        (ListApiKeys::OPERATION, 2),
+        (RevokeApiKey::OPERATION, 0),
+    ];
+    for (step, after) in steps {
+        for way in ways::all() {
+            let case = format!("{} after {after}: {}", step.id, way.name);
+            let program = Program::start();
+            let old = program.fake.api_key();
+            let ledger = Ledger::of(&program.fake);
+            program.fake.set_faults(way.script(step, after));
+            let report = program.run(&program.job(&old)).await;
+            program.fake.clear_faults();
+            assert!(ledger.count(CreateApiKey::OPERATION).0 <= 1, "{case}");
+            tokio::time::sleep(Duration::from_secs(180)).await;
+            program.assert_true(&report, &case).await;
+
+            let is_create = step.id == "createApiKey";
+            if way.verdict == Verdict::Passes && !is_create {
+                assert!(report.is_complete(), "{case}: {report}");
+            }
+            if is_create {
+                let unknown = matches!(report.create, StepOutcome::Unknown(_));
+                assert_eq!(unknown, way.verdict != Verdict::Refused, "{case}: {report}");
+                report.revoke_suspects(&program.client).await;
+                assert_eq!(program.active().await.len(), 1, "{case}");
+            }
+            if after == 2 && way.verdict != Verdict::Passes {
+                assert!(report.probe.error().is_some(), "{case}: {report}");
+                assert!(report.stored_is_dead(), "{case}: {report}");
+                assert!(report.roll_back.is_done(), "{case}: {report}");
+            }
+            program.repair(&case).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_storing_fails_the_new_key_is_revoked() {
+    for (rolls_back, revoke_fails) in [(true, false), (false, true)] {
+        let program = Program::start();
+        if revoke_fails {
+            let way = ways::all().swap_remove(0);
+            program
+                .fake
+                .set_faults(way.script(RevokeApiKey::OPERATION, 0));
+        }
+        let report = program
+            .job(&program.fake.api_key())
+            .run(
+                &program.client,
+                async |_: NewApiKey| Err::<(), BoxError>("the disk is full".into()),
+                async |_: NewApiKey| -> Result<(), BoxError> { panic!("not stored, not probed") },
+            )
+            .await;
+        program.fake.clear_faults();
+        assert_eq!(report.roll_back.is_done(), rolls_back, "{report}");
+        assert!(matches!(report.swap, StepOutcome::Skipped));
+        assert!(report.to_string().contains("FAILED: the disk is full"));
+        program.assert_true(&report, "no store").await;
+        program.repair("no store").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_is_cleaned_up_by_the_next() {
+    let steps: [(&Operation, u64); 4] = [
+        (ListApiKeys::OPERATION, 0),
+        (CreateApiKey::OPERATION, 0),
+        (ListApiKeys::OPERATION, 2),
+        (RevokeApiKey::OPERATION, 0),
+    ];
+    for (step, after) in steps {
+        for after_performing in [false, true] {
+            let case = format!("{} after {after}, {after_performing}", step.id);
+            let program = Program::start();
+            let way = ways::hang(after_performing);
+            program.fake.set_faults(way.script(step, after));
+            let job = program.job(&program.fake.api_key());
+            let limit = DRAIN + Duration::from_secs(1);
+            let dropped = tokio::time::timeout(limit, program.run(&job)).await;
+            assert!(dropped.is_err(), "{case}");
+            program.fake.clear_faults();
+            program.repair(&case).await;
+        }
+    }
+    // In the middle of the drain.
+    let program = Program::start();
+    let job = program.job(&program.fake.api_key());
+    let dropped = tokio::time::timeout(DRAIN / 2, program.run(&job)).await;
+    assert!(dropped.is_err());
+    assert_eq!(program.active().await.len(), 2);
+    program.repair("drain").await;
+}
+
+#[tokio::test]
+async fn a_dry_run_only_reads() {
+    let program = Program::start();
+    let ledger = Ledger::of(&program.fake);
+    let job = program.job(&program.fake.api_key()).dry_run(true);
+    let report = program.run(&job).await;
+    assert_eq!(ledger.changes(), 0);
+    for step in [&report.create, &report.swap, &report.revoke_old] {
+        assert!(matches!(step, StepOutcome::WouldDo), "{report}");
+    }
+    assert!(!report.is_complete());
+    assert_eq!(program.stored(), program.fake.api_key());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_administrator_replaces_the_key_of_a_service() {
+    let program = Program::start();
+    let fake = &program.fake;
+    for scopes in [vec![Scope::UsersRead], vec![Scope::UsersWrite], vec![]] {
+        let service = fake.api_key_with_scopes(scopes.clone());
+        let handle = KeyHandle::new(key(&service));
+        let running = connect(fake, handle.clone());
+        let report = RotateApiKey::new(&key(&service))
+            .running_key(KeyRef::prefix(fake.api_key()))
+            .name("renamed")
+            .swap(handle)
+            .run(
+                &program.client,
+                async |_: NewApiKey| Ok::<_, BoxError>(()),
+                // Write-only keys have nothing to read, and are known nevertheless.
+                async |new: NewApiKey| new.probe(&connect(fake, new.key())).await,
+            )
+            .await;
+        assert!(report.is_complete(), "{report}");
+        let new = report.new_key.expect("a key");
+        assert_eq!((new.name.as_str(), &new.scopes), ("renamed", &scopes));
+        let reads = running.send(ListUsers::new()).await;
+        assert_eq!(reads.is_ok(), scopes.contains(&Scope::UsersRead));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_valid_is_no_success_of_the_probe() {
+    let program = Program::start();
+    let report = program
+        .job(&program.fake.api_key())
+        .run(
+            &program.client,
+            async |_: NewApiKey| Ok::<_, BoxError>(()),
+            async |new: NewApiKey| new.probe(&connect(&program.fake, key("idk_other"))).await,
+        )
+        .await;
+    assert!(report.probe.error().is_some() && report.roll_back.is_done());
+    let text = report.to_string();
+    assert!(text.contains("put the old key back"), "{text}");
+    assert_eq!(program.active().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_be_spawned() {
+    let program = Program::start();
+    let fake = program.fake.clone();
+    let job = program.job(&fake.api_key());
+    let report = tokio::spawn(async move {
+        let store = |_: NewApiKey| async { Ok::<_, BoxError>(()) };
+        let probe = |new: NewApiKey| async move { new.probe(&connect(&fake, new.key())).await };
+        job.run(&program.client, store, probe).await
+    });
+    assert!(report.await.expect("no panic").is_complete());
+}
