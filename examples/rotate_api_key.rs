@@ -13,7 +13,7 @@ use std::time::Duration;
 use idpflare_management::layers::{ApiKey, BoxError};
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::workflows::{NewApiKey, RotateApiKey, RotateApiKeyReport};
-use idpflare_management::{Client, ExposeSecret, GetUserStats, KeyHandle, Transport};
+use idpflare_management::{Client, ExposeSecret, GetUserStats, KeyHandle};
 use lexopt::prelude::*;
 
 const USAGE: &str = "\
@@ -124,7 +124,6 @@ async fn with_the_fake(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
 /// A running client, and what it takes to give it another key.
 struct Rotation {
     authority: String,
-    transport: Transport,
     key: ApiKey,
     handle: KeyHandle,
     client: Client,
@@ -139,12 +138,10 @@ impl Rotation {
         store: PathBuf,
         drain: Duration,
     ) -> Result<Self, idpflare_management::Error> {
-        let transport = Transport::builder().build()?;
         let handle = KeyHandle::new(key.clone());
         Ok(Self {
-            client: connect(&authority, handle.clone(), &transport)?,
+            client: connect(&authority, handle.clone())?,
             authority,
-            transport,
             key,
             handle,
             store,
@@ -154,7 +151,7 @@ impl Rotation {
 
     /// A client besides the running one.
     fn connect(&self, handle: KeyHandle) -> Result<Client, idpflare_management::Error> {
-        connect(&self.authority, handle, &self.transport)
+        connect(&self.authority, handle)
     }
 
     async fn run(&self, dry_run: bool) -> RotateApiKeyReport {
@@ -175,14 +172,8 @@ impl Rotation {
     }
 }
 
-fn connect(
-    authority: &str,
-    handle: KeyHandle,
-    transport: &Transport,
-) -> Result<Client, idpflare_management::Error> {
-    Client::builder(authority)
-        .key_handle(handle)
-        .build_with(transport.clone())
+fn connect(authority: &str, handle: KeyHandle) -> Result<Client, idpflare_management::Error> {
+    Client::builder(authority).key_handle(handle).build()
 }
 
 /// Writes a new file that nobody else may read. It is on the disk when this returns, because the old

@@ -64,7 +64,7 @@ async fn rotate_client_secret(notes: &Notes, client: &Client, key: &ApiKey) {
 async fn rotate_api_key(notes: &Notes, site: &Site, key: ApiKey) {
     let handle = KeyHandle::new(key.clone());
     let client = site.client_with(notes, handle.clone());
-    let lost = RotateApiKey::new(&ApiKeyId::from("key_unknown"));
+    let lost = RotateApiKey::new(ApiKeyId::from("key_unknown"));
     let store = async |new: NewApiKey| {
         notes.debug(&new);
         notes.debug(new.record());

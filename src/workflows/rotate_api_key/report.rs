@@ -123,7 +123,7 @@ impl RotateApiKeyReport {
         let mut outcomes = Vec::new();
         if let Suspects::Found(keys) = &self.suspects {
             for key in keys {
-                outcomes.push((key.id.clone(), super::revoke(client, &key.id).await));
+                outcomes.push((key.id.clone(), super::steps::revoke(client, &key.id).await));
             }
         }
         outcomes
