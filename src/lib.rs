@@ -31,7 +31,7 @@
 //! | read a list that is longer than a page | [`Pager`] |
 //! | send one request in another way | [`CallOptions`] |
 //! | handle a failure | [`Error`], [`ErrorKind`], [`Delivery`] |
-//! | do a job of several operations | [`workflows`] |
+//! | do a job of several operations, such as an import | [`workflows`] |
 //! | test without a server | [`testing`] |
 //! | configure connections | [`Transport`] |
 //! | build a stack of your own | [`layers`] |

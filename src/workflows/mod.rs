@@ -5,12 +5,14 @@
 //! | [`Offboard`] | blocks a user and ends all access, then looks whether any is left |
 //! | [`RotateApiKey`] | replaces the API key of a running client, without a failed call |
 //! | [`RotateClientSecret`] | replaces the secret of an OAuth client, without losing the new one |
+//! | [`ImportUsers`] | creates many users, and goes on where it broke off, without creating one twice |
 //!
 //! What they have in common:
 //!
 //! - They need a [`Client`](crate::Client) and nothing else, whatever its stack.
-//! - They never return early with an error: the report has a [`StepOutcome`] for each step, and its
-//!   text is for people.
+//! - They never return early with an error: the report has a [`StepOutcome`] for each step, or the
+//!   failure of each row, and its text is for people. Only an import whose ledger can't be opened does
+//!   not begin.
 //! - `dry_run(true)` only reads, and says what would be done.
 //! - A key that lacks a scope is refused before the first change, where that can be found out: see
 //!   [`ScopeCheck`].
@@ -19,6 +21,7 @@
 //! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the
 //!   outcome is [`Unknown`](StepOutcome::Unknown).
 
+mod import_users;
 mod key_ref;
 mod offboard;
 mod preflight;
@@ -26,6 +29,11 @@ mod rotate_api_key;
 mod rotate_client_secret;
 mod step;
 
+pub use import_users::{
+    FailedRow, FileLedger, Fsync, ImportEvent, ImportEventKind, ImportFailure, ImportReport,
+    ImportRow, ImportStop, ImportUsers, Ledger, LedgerEntry, LedgerError, LedgerErrorKind,
+    LedgerMark, LedgerState, NoLedger, OnConflict,
+};
 pub use key_ref::KeyRef;
 pub use offboard::{
     AccessTokens, ClientAccess, Lock, Offboard, OffboardReport, Remaining, Verification,

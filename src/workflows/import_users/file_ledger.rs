@@ -1,0 +1,230 @@
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::format::{self, Line};
+use super::{Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerState};
+
+/// A ledger in a file: one line of JSON for each entry, after one that names the job.
+///
+/// Entries are only ever appended, each in one write, so that the file survives that the process is
+/// killed at any point: a last line that is half-written is ignored, and cut off before the next
+/// entry. The ledger of another job is refused, and so is a file that is none. One run at a time may
+/// use it.
+///
+/// The file holds the e-mail addresses of the input, and nothing else of the users. On Unix only its
+/// owner may read it. Remove it when the import is complete, or to start from the beginning.
+///
+/// Writing an entry blocks the thread for as long as the system takes to accept some hundred bytes;
+/// with [`Fsync::Always`], to bring them to the disk.
+#[must_use = "a ledger does nothing until an import is given it"]
+pub struct FileLedger {
+    path: PathBuf,
+    fsync: Fsync,
+    writer: Mutex<Writer>,
+}
+
+/// When a [`FileLedger`] waits until the disk has what was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fsync {
+    /// Never. What was written survives the end of the process, but the last entries may be lost
+    /// when the system crashes or loses power: their lines are then sent again, and end as
+    /// conflicts.
+    #[default]
+    Never,
+    /// After each entry. All entries survive a crash of the system, too.
+    Always,
+}
+
+#[derive(Default)]
+struct Writer {
+    /// How much of the file is whole lines.
+    whole: u64,
+    file: Option<File>,
+    /// Whether a write has failed, so that the end of the file is not known.
+    failed: bool,
+}
+
+impl FileLedger {
+    /// The ledger in this file, which is made when there is something to write.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            fsync: Fsync::default(),
+            writer: Mutex::default(),
+        }
+    }
+
+    /// When to wait for the disk; [`Fsync::Never`] unless set.
+    pub fn fsync(mut self, fsync: Fsync) -> Self {
+        self.fsync = fsync;
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, kind: LedgerErrorKind, what: &str) -> LedgerError {
+        LedgerError::of(kind, format!("the ledger {} {what}", self.path.display()))
+    }
+
+    fn io_error(&self, what: &str, error: io::Error) -> LedgerError {
+        let what = format!("can't be {what}");
+        self.error(LedgerErrorKind::Io, &what).with_source(error)
+    }
+
+    /// What the file says, and how much of it is whole lines.
+    fn read(&self, job: &str) -> Result<(LedgerState, u64), LedgerError> {
+        let mut state = LedgerState::new();
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((state, 0)),
+            Err(error) => return Err(self.io_error("read", error)),
+        };
+        let mut file = BufReader::new(file);
+        let (mut whole, mut number) = (0, 0_u64);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = (&mut file)
+                .take(format::LONGEST_LINE)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| self.io_error("read", error))?;
+            number += 1;
+            let Some(text) = line.strip_suffix(b"\n") else {
+                if number > 1 && length as u64 == format::LONGEST_LINE {
+                    return Err(self.corrupt(number));
+                }
+                if number == 1 && !format::header(job).starts_with(&line) {
+                    return Err(self.not_a_ledger());
+                }
+                return Ok((state, whole));
+            };
+            let read = if number == 1 {
+                format::read_header(text, job)
+            } else {
+                format::read_entry(text)
+            };
+            match read {
+                Line::Header => {}
+                Line::Entry(entry) => state.note(&entry),
+                Line::OtherJob(other) => {
+                    let what = format!("is that of another job ({other}, not {job})");
+                    return Err(self.error(LedgerErrorKind::OtherJob, &what));
+                }
+                Line::UnknownVersion(version) => {
+                    let what = format!(
+                        "is of version {version}, and this program knows version {}",
+                        format::VERSION
+                    );
+                    return Err(self.error(LedgerErrorKind::UnknownVersion, &what));
+                }
+                Line::Unreadable if number == 1 => return Err(self.not_a_ledger()),
+                Line::Unreadable => return Err(self.corrupt(number)),
+            }
+            whole += length as u64;
+        }
+    }
+
+    fn not_a_ledger(&self) -> LedgerError {
+        let what = "is no ledger: it is left as it is, name another file";
+        self.error(LedgerErrorKind::NotALedger, what)
+    }
+
+    fn corrupt(&self, number: u64) -> LedgerError {
+        let what = format!("can't be understood from line {number} on");
+        self.error(LedgerErrorKind::Corrupt, &what)
+    }
+
+    fn append(&self, job: &str, entry: &LedgerEntry) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.failed {
+            let what = "can't be written, since an earlier write has failed";
+            return Err(self.error(LedgerErrorKind::Io, what));
+        }
+        // Until it is known that all went well.
+        writer.failed = true;
+        let written = writer.write(self, job, entry);
+        writer.failed = written.is_err();
+        written.map_err(|error| self.io_error("written", error))
+    }
+}
+
+impl Writer {
+    fn write(&mut self, ledger: &FileLedger, job: &str, entry: &LedgerEntry) -> io::Result<()> {
+        let mut text = Vec::new();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let mut file = open(&ledger.path)?;
+                file.set_len(self.whole)?;
+                file.seek(SeekFrom::End(0))?;
+                if self.whole == 0 {
+                    text = format::header(job);
+                }
+                none.insert(file)
+            }
+        };
+        let is_new = !text.is_empty();
+        text.extend(format::entry(entry)?);
+        file.write_all(&text)?;
+        if ledger.fsync == Fsync::Always {
+            file.sync_data()?;
+            if is_new {
+                sync_folder(&ledger.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Has the disk know the name of a new file, too.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+impl Ledger for FileLedger {
+    async fn open(&self, job: &str) -> Result<LedgerState, LedgerError> {
+        let (state, whole) = self.read(job)?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        *writer = Writer {
+            whole,
+            ..Writer::default()
+        };
+        Ok(state)
+    }
+
+    async fn record(&self, job: &str, entry: &LedgerEntry) -> Result<(), LedgerError> {
+        self.append(job, entry)
+    }
+}
+
+impl fmt::Debug for FileLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileLedger")
+            .field("path", &self.path)
+            .field("fsync", &self.fsync)
+            .finish_non_exhaustive()
+    }
+}
