@@ -1,0 +1,70 @@
+//! From a file to an instance.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+use idpflare_management::Client;
+use idpflare_management::workflows::{FileLedger, ImportUsers};
+
+use crate::arguments::Arguments;
+use crate::interrupt::Interrupt;
+use crate::progress::{self, Progress};
+use crate::rows::{Format, rows};
+use crate::summary;
+
+#[must_use]
+pub(crate) enum Ending {
+    Complete,
+    /// Lines failed or were left.
+    Incomplete,
+}
+
+pub(crate) async fn import(
+    client: &Client,
+    file: &Path,
+    arguments: &Arguments,
+) -> Result<Ending, Box<dyn Error>> {
+    let format = arguments.format.map_or_else(|| Format::of_file(file), Ok)?;
+    let unreadable = |error| format!("{} can't be read: {error}", file.display());
+    let input = File::open(file).map_err(unreadable)?;
+    let bar = progress::bar(input.metadata().map_err(unreadable)?.len());
+    let rows = rows(format, BufReader::new(bar.wrap_read(input)))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let (interrupt, interrupted) = Interrupt::listen(&bar);
+
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let ledger = FileLedger::new(arguments.ledger_of(file));
+    let mut progress = Progress::new(&bar);
+    let report = ImportUsers::new(client)
+        .ledger(&ledger, name)
+        .on_conflict(arguments.on_conflict)
+        .concurrency(arguments.concurrency)
+        .stop_on_error(arguments.stop_on_error)
+        .dry_run(arguments.dry_run)
+        .run_with(
+            stream::iter(rows).take_until(Box::pin(interrupted)),
+            |event| progress.show(event),
+        )
+        .await;
+    bar.finish_and_clear();
+    let report = report?;
+
+    let mut out = io::stdout();
+    summary::print(&report, &mut out)?;
+    let ending = if report.is_complete() && !interrupt.happened() {
+        Ending::Complete
+    } else {
+        Ending::Incomplete
+    };
+    if matches!(ending, Ending::Incomplete) && !report.dry_run {
+        writeln!(
+            out,
+            "\nThe same command goes on from here: {} holds what is done.",
+            ledger.path().display()
+        )?;
+    }
+    Ok(ending)
+}

@@ -1,0 +1,73 @@
+//! Imports users from a file: NDJSON, one `CreateUser` a line, or CSV with the fields' names in its
+//! first row.
+//!
+//! `cargo run --example import_users` writes a file with some faults in it and imports it into a fake
+//! IDPFlare on a loopback port. With `IDPFLARE_AUTHORITY` and `IDPFLARE_API_KEY` set,
+//! `import_users FILE` imports into that instance. What is done is kept in `FILE.ledger`, so after
+//! Ctrl-C, or anything else that ends it, the same command goes on.
+
+mod arguments;
+mod csv_rows;
+mod demo;
+mod import;
+mod interrupt;
+mod lines;
+mod ndjson_rows;
+mod progress;
+mod rows;
+mod summary;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use idpflare_management::Client;
+
+use arguments::Arguments;
+use import::Ending;
+
+/// Nothing was imported, because of what the program was given.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{}", arguments::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("import_users: {error}\n{}", arguments::USAGE);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match run(arguments).await {
+        Ok(Ending::Complete) => ExitCode::SUCCESS,
+        Ok(Ending::Incomplete) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("import_users: {}", with_causes(&*error));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> {
+    let set = |name| std::env::var_os(name).is_some();
+    let for_an_instance = set("IDPFLARE_AUTHORITY") || set("IDPFLARE_API_KEY");
+    match &arguments.file {
+        Some(file) => import::import(&Client::from_env()?, file, &arguments).await,
+        None if for_an_instance => Err("name the FILE to import".into()),
+        None => demo::run(&arguments).await,
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

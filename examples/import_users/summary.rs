@@ -1,0 +1,28 @@
+//! The numbers at the end.
+
+use std::io::{self, Write};
+
+use idpflare_management::workflows::ImportReport;
+
+pub(crate) fn print(report: &ImportReport, out: &mut impl Write) -> io::Result<()> {
+    let rows = [
+        ("created", report.created),
+        ("updated", report.updated),
+        ("skipped", report.skipped),
+        ("reconciled", report.reconciled),
+        ("already done", report.already_done),
+        ("duplicate", report.duplicates),
+        ("failed", report.failed),
+        ("lines", report.lines),
+    ];
+    let heading = if report.dry_run { "would be" } else { "" };
+    writeln!(out, "\n  {heading:<12}     users")?;
+    writeln!(out, "  {}  {}", "-".repeat(12), "-".repeat(8))?;
+    for (name, count) in rows {
+        writeln!(out, "  {name:<12}  {count:>8}")?;
+    }
+    if let Some(stop) = &report.stopped {
+        writeln!(out, "\nStopped: {stop}.")?;
+    }
+    Ok(())
+}
