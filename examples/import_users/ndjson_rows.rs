@@ -41,7 +41,10 @@ fn user(text: &str) -> Result<CreateUser, String> {
         } else if missing.starts_with("missing field `") {
             missing.split(" at ").next().unwrap_or_default().to_owned()
         } else {
-            format!("{} is of the wrong type", error.path())
+            match error.path().to_string().as_str() {
+                "." => String::from("it is no object with the fields of a user"),
+                field => format!("{field} is of the wrong type"),
+            }
         }
     })?;
     json.end().map_err(|error| not_json(&error))?;

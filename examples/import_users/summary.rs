@@ -13,10 +13,14 @@ pub(crate) fn print(report: &ImportReport, out: &mut impl Write) -> io::Result<(
         ("already done", report.already_done),
         ("duplicate", report.duplicates),
         ("failed", report.failed),
-        ("lines", report.lines),
+        ("all", report.lines),
     ];
-    let heading = if report.dry_run { "would be" } else { "" };
-    writeln!(out, "\n  {heading:<12}     users")?;
+    let heading = if report.dry_run {
+        "would be"
+    } else {
+        "outcome"
+    };
+    writeln!(out, "\n  {heading:<12}     lines")?;
     writeln!(out, "  {}  {}", "-".repeat(12), "-".repeat(8))?;
     for (name, count) in rows {
         writeln!(out, "  {name:<12}  {count:>8}")?;

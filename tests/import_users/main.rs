@@ -5,9 +5,12 @@ mod support;
 
 mod breaks;
 mod faults;
+mod files;
+mod kill;
 mod ledger;
 mod lenient_server;
 mod policies;
+mod program;
 mod scratch;
 mod stops;
 

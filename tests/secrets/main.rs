@@ -10,6 +10,7 @@ mod arriving;
 mod control;
 mod credentials;
 mod faults;
+mod import_values;
 mod jobs;
 mod layer_values;
 mod operations;

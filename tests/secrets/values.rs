@@ -6,6 +6,7 @@ use tokio::runtime::Builder;
 use tower::ServiceExt;
 
 use crate::api_values::operations;
+use crate::import_values::imports;
 use crate::jobs::jobs;
 use crate::layer_values::{all_layers, parts_of_layers};
 use crate::secrets::{API_KEY, CLIENT_SECRET, PASSWORD, RAW_KEY};
@@ -23,7 +24,7 @@ const EXPORTS: [&str; 5] = [
 ];
 
 /// Traits, of which there are no values, and aliases, which have other names where they are seen.
-const NO_VALUES: [&str; 12] = [
+const NO_VALUES: [&str; 13] = [
     "ApiRequest",
     "BoxError",
     "CredentialProvider",
@@ -31,6 +32,7 @@ const NO_VALUES: [&str; 12] = [
     "ExposeSecret",
     "Fixture",
     "HttpService",
+    "Ledger",
     "Listing",
     "QueryValue",
     "Recorder",
@@ -71,6 +73,7 @@ fn every_public_type() {
         kit(&notes).await;
         requests(&notes).await;
         jobs(&notes).await;
+        imports(&notes).await;
     });
     let exported = exported_types();
     assert!(exported.len() > 150, "{exported:?}");

@@ -1,0 +1,111 @@
+//! The example, as a program.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use idpflare_management::testing::FakeServer;
+
+/// The example `import_users`. `cargo test` builds the examples before it runs tests, but those of
+/// one test alone it does not.
+pub(crate) fn path() -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let profile = test.parent().and_then(Path::parent).expect("two folders");
+    let name = format!("import_users{}", std::env::consts::EXE_SUFFIX);
+    let path = profile.join("examples").join(name);
+    let build = "cargo build --all-features --example import_users";
+    assert!(path.exists(), "there is no {}: {build}", path.display());
+    path
+}
+
+pub(crate) struct Program(Command);
+
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Program {
+    /// It as it is without a place to import to.
+    pub(crate) fn alone() -> Self {
+        let mut command = Command::new(path());
+        command
+            .env_remove("IDPFLARE_AUTHORITY")
+            .env_remove("IDPFLARE_API_KEY");
+        Self(command)
+    }
+
+    pub(crate) fn importing_to(server: &FakeServer, api_key: &str, file: &Path) -> Self {
+        let mut program = Self::alone();
+        program
+            .0
+            .env("IDPFLARE_AUTHORITY", server.authority())
+            .env("IDPFLARE_API_KEY", api_key)
+            .arg(file);
+        program
+    }
+
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    pub(crate) async fn output(mut self) -> Output {
+        let output = tokio::task::spawn_blocking(move || self.0.output());
+        let output = output.await.expect("no panic").expect("it runs");
+        Output {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    pub(crate) fn start(mut self) -> Running {
+        let child = self.0.stdin(Stdio::null()).stdout(Stdio::piped());
+        Running(child.stderr(Stdio::null()).spawn().expect("it runs"))
+    }
+}
+
+/// It is killed when it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Kills it, and says whether that was before its end.
+    pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+        let ended = self.0.try_wait().expect("a child");
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        ended
+    }
+
+    pub(crate) async fn end(&mut self) -> (ExitStatus, String) {
+        loop {
+            if let Some(status) = self.0.try_wait().expect("a child") {
+                let mut text = String::new();
+                let mut stdout = self.0.stdout.take().expect("it is piped");
+                stdout.read_to_string(&mut text).expect("text");
+                return (status, text);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How often a mark is in a ledger.
+pub(crate) fn marks(ledger: &Path, mark: &str) -> usize {
+    let text = fs::read_to_string(ledger).expect("a ledger");
+    text.matches(&format!("\"mark\":\"{mark}\"")).count()
+}
