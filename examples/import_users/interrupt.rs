@@ -22,8 +22,7 @@ impl Interrupt {
         let (flag, bar) = (interrupted.clone(), bar.clone());
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_err() {
-                // There is no Ctrl-C here, and so nothing to wait for.
-                return std::future::pending().await;
+                return;
             }
             flag.0.store(true, Ordering::Relaxed);
             bar.suspend(|| {
@@ -36,9 +35,9 @@ impl Interrupt {
             }
         });
         (interrupted, async {
-            // Without the task, which only the end of the runtime takes away, none can come.
+            // Where nobody listens for Ctrl-C, none comes.
             if receiver.await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

@@ -47,7 +47,7 @@ fn run(
     concurrency: usize,
     turns: usize,
 ) -> Option<ImportReport> {
-    let users: Vec<_> = emails.iter().map(|email| CreateUser::new(email)).collect();
+    let users: Vec<_> = emails.iter().map(CreateUser::new).collect();
     let import = ImportUsers::new(&server.client())
         .ledger(ledger, "users")
         .concurrency(concurrency)

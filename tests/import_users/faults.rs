@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::StatusCode;
 use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript, RetryAfter};
 use idpflare_management::workflows::{FileLedger, ImportReport, ImportUsers, OnConflict};
-use idpflare_management::{Client, CreateUser};
+use idpflare_management::{ApiRequest, Client, CreateUser};
 
 use crate::scratch::Scratch;
 use crate::{all, once, users};
@@ -118,4 +118,31 @@ async fn all_faults_together_under_each_policy() {
             survives(policy, script, &format!("{policy:?} with seed {seed}")).await;
         }
     }
+}
+
+/// A refusal says nothing about what was sent before it.
+#[tokio::test]
+async fn a_doubt_outlives_a_later_refusal() {
+    let fake = FakeIdpflare::new();
+    let client = fake.client();
+    let only = |status| FaultRule::new(Fault::status(status)).operation(CreateUser::OPERATION);
+    fake.set_faults(
+        FaultScript::new()
+            .rule(only(StatusCode::SERVICE_UNAVAILABLE))
+            .rule(only(StatusCode::BAD_REQUEST)),
+    );
+    let scratch = Scratch::new();
+    let ledger = FileLedger::new(scratch.file("ledger"));
+    let run = || {
+        let user = CreateUser::new("ada@example.com");
+        ImportUsers::new(&client)
+            .ledger(&ledger, "users")
+            .run(stream::iter([user]))
+    };
+    assert_eq!(run().await.expect("a ledger").failed, 1);
+    // What had no answer arrives late.
+    let late = CreateUser::new("ada@example.com");
+    client.send(late).await.expect("a user");
+    let report = run().await.expect("a ledger");
+    assert_eq!(report.to_string(), "1 line: 1 reconciled");
 }

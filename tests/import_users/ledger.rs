@@ -251,3 +251,22 @@ async fn a_place_that_can_not_be_written_is_named_before_anything_is_sent() {
         .expect_err("a folder");
     assert_eq!(error.kind(), LedgerErrorKind::Io);
 }
+
+#[tokio::test]
+async fn two_runs_at_once_do_not_spoil_it() {
+    let scratch = Scratch::new();
+    let path = scratch.file("ledger");
+    let (first, second) = (FileLedger::new(&path), FileLedger::new(&path));
+    let entry = |line| LedgerEntry::new(line, "ada@example.com", LedgerMark::Sending);
+    first.open("users").await.expect("it opens");
+    first.record("users", &entry(1)).await.expect("it is kept");
+    second.open("users").await.expect("it opens");
+    first.record("users", &entry(2)).await.expect("it is kept");
+    for _ in 0..2 {
+        let refused = second.record("users", &entry(3)).await;
+        assert_eq!(refused.expect_err("in use").kind(), LedgerErrorKind::Io);
+    }
+    first.record("users", &entry(4)).await.expect("it is kept");
+    let text = fs::read_to_string(&path).expect("a ledger");
+    assert_eq!(text.lines().count(), 4);
+}

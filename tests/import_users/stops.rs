@@ -138,6 +138,17 @@ async fn no_more_lines_are_under_way_than_allowed() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn input_may_take_its_time() {
+    let slow = stream::iter(many(5)).then(async |user| {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        user
+    });
+    let client = FakeIdpflare::new().client();
+    let report = ImportUsers::new(&client).run(slow).await;
+    assert_eq!(report.expect("a report").created, 5);
+}
+
 /// Has room for so many entries.
 struct Full(AtomicUsize);
 

@@ -12,7 +12,7 @@ use super::{Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerState};
 /// Entries are only ever appended, each in one write, so that the file survives that the process is
 /// killed at any point: a last line that is half-written is ignored, and cut off before the next
 /// entry. The ledger of another job is refused, and so is a file that is none. One run at a time may
-/// use it.
+/// use it: a run that sees that another has written stops.
 ///
 /// The file holds the e-mail addresses of the input, and nothing else of the users. On Unix only its
 /// owner may read it. Remove it when the import is complete, or to start from the beginning.
@@ -43,6 +43,8 @@ pub enum Fsync {
 struct Writer {
     /// How much of the file is whole lines.
     whole: u64,
+    /// How long it is, unless another run writes, too.
+    length: u64,
     file: Option<File>,
     /// Whether a write has failed, so that the end of the file is not known.
     failed: bool,
@@ -79,16 +81,17 @@ impl FileLedger {
         self.error(LedgerErrorKind::Io, &what).with_source(error)
     }
 
-    /// What the file says, and how much of it is whole lines.
-    fn read(&self, job: &str) -> Result<(LedgerState, u64), LedgerError> {
+    /// What the file says.
+    fn read(&self, job: &str) -> Result<(LedgerState, Writer), LedgerError> {
         let mut state = LedgerState::new();
+        let mut writer = Writer::default();
         let file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((state, 0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((state, writer)),
             Err(error) => return Err(self.io_error("read", error)),
         };
         let mut file = BufReader::new(file);
-        let (mut whole, mut number) = (0, 0_u64);
+        let mut number = 0;
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -97,6 +100,7 @@ impl FileLedger {
                 .read_until(b'\n', &mut line)
                 .map_err(|error| self.io_error("read", error))?;
             number += 1;
+            writer.length += length as u64;
             let Some(text) = line.strip_suffix(b"\n") else {
                 if number > 1 && length as u64 == format::LONGEST_LINE {
                     return Err(self.corrupt(number));
@@ -104,7 +108,7 @@ impl FileLedger {
                 if number == 1 && !format::header(job).starts_with(&line) {
                     return Err(self.not_a_ledger());
                 }
-                return Ok((state, whole));
+                return Ok((state, writer));
             };
             let read = if number == 1 {
                 format::read_header(text, job)
@@ -128,7 +132,7 @@ impl FileLedger {
                 Line::Unreadable if number == 1 => return Err(self.not_a_ledger()),
                 Line::Unreadable => return Err(self.corrupt(number)),
             }
-            whole += length as u64;
+            writer.whole = writer.length;
         }
     }
 
@@ -159,21 +163,26 @@ impl FileLedger {
 impl Writer {
     fn write(&mut self, ledger: &FileLedger, job: &str, entry: &LedgerEntry) -> io::Result<()> {
         let mut text = Vec::new();
+        let is_open = self.file.is_some();
         let file = match &mut self.file {
             Some(file) => file,
-            none => {
-                let mut file = open(&ledger.path)?;
-                file.set_len(self.whole)?;
-                file.seek(SeekFrom::End(0))?;
-                if self.whole == 0 {
-                    text = format::header(job);
-                }
-                none.insert(file)
-            }
+            none => none.insert(open(&ledger.path)?),
         };
+        if file.metadata()?.len() != self.length {
+            return Err(io::Error::other("another run is writing it"));
+        }
+        if !is_open {
+            file.set_len(self.whole)?;
+            file.seek(SeekFrom::End(0))?;
+            self.length = self.whole;
+            if self.whole == 0 {
+                text = format::header(job);
+            }
+        }
         let is_new = !text.is_empty();
         text.extend(format::entry(entry)?);
         file.write_all(&text)?;
+        self.length += text.len() as u64;
         if ledger.fsync == Fsync::Always {
             file.sync_data()?;
             if is_new {
@@ -206,12 +215,8 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 impl Ledger for FileLedger {
     async fn open(&self, job: &str) -> Result<LedgerState, LedgerError> {
-        let (state, whole) = self.read(job)?;
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        *writer = Writer {
-            whole,
-            ..Writer::default()
-        };
+        let (state, writer) = self.read(job)?;
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = writer;
         Ok(state)
     }
 
