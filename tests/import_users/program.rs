@@ -73,6 +73,7 @@ impl Program {
 pub(crate) struct Running(Child);
 
 impl Running {
+    #[cfg(unix)]
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
