@@ -1,6 +1,5 @@
 //! What a job looks at before it changes anything: whether the running key has the scopes.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use tower::Service;
 
 use super::KeyRef;
 use crate::one_line::one_line;
-use crate::{ApiKey, Client, Error, ListApiKeys, Scope};
+use crate::{ApiKey, Client, Error, HttpService, ListApiKeys, Pager, Scope};
 
 /// The protocol's largest page.
 const PAGE: u64 = 100;
@@ -82,8 +81,6 @@ pub enum KeyNotFound {
     NotNamed,
     /// The API keys could not be listed.
     NotListed(Error),
-    /// The server's pages do not come to an end.
-    NoProgress,
     /// No active key is meant.
     NoMatch,
     /// So many active keys may be meant.
@@ -96,7 +93,6 @@ impl fmt::Display for KeyNotFound {
             Self::NotLookedFor => f.write_str("the job ended before"),
             Self::NotNamed => f.write_str("the job was not told which key it runs with"),
             Self::NotListed(error) => f.write_str(&one_line(&error.to_string())),
-            Self::NoProgress => f.write_str("listApiKeys repeats what it has listed"),
             Self::NoMatch => f.write_str("no active API key is the one that was named"),
             Self::Ambiguous(count) => write!(f, "{count} active API keys begin like that"),
         }
@@ -144,33 +140,17 @@ pub(super) fn find<'a>(keys: &'a [ApiKey], meant: &KeyRef) -> Result<&'a ApiKey,
     }
 }
 
-/// All keys that can be used. Pages may be shorter than was asked for, so only an empty one is the
-/// last.
-pub(super) async fn active_keys<S, B>(client: &Client<S>) -> Result<Vec<ApiKey>, KeyNotFound>
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+/// All keys that can be used.
+pub(super) async fn active_keys<S: HttpService>(
+    client: &Client<S>,
+) -> Result<Vec<ApiKey>, KeyNotFound> {
+    let active = ListApiKeys::new().active_only(true).limit(PAGE);
+    let mut pager = Pager::new(client, active);
     let mut keys = Vec::new();
-    let mut known = HashSet::new();
-    let mut offset = 0;
-    loop {
-        let page = ListApiKeys::new().active_only(true).limit(PAGE);
-        let page = client.send(page.offset(offset)).await;
-        let page = page.map_err(KeyNotFound::NotListed)?;
-        if page.is_empty() {
-            return Ok(keys);
-        }
-        offset += page.len() as u64;
-        let before = known.len();
-        let new = page.into_iter().filter(|key| known.insert(key.id.clone()));
-        keys.extend(new.filter(|key| key.is_active));
-        if known.len() == before {
-            return Err(KeyNotFound::NoProgress);
-        }
+    while let Some(page) = pager.next_page().await.map_err(KeyNotFound::NotListed)? {
+        keys.extend(page.rows.into_iter().filter(|key| key.is_active));
     }
+    Ok(keys)
 }
 
 /// Whether the server refused because of a scope.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use idpflare_management::{Client, GetUserStats};
+use idpflare_management::{ApiRequest, CallOptions, Client, ErrorKind, GetUserStats};
 
 use super::problem::{Kind, Problem};
 
@@ -18,16 +18,14 @@ pub(crate) async fn live() -> &'static str {
 
 /// Whether the identity provider can be reached, with this key.
 pub(crate) async fn ready(State(client): State<Client>) -> Result<&'static str, Problem> {
-    let asked = tokio::time::timeout(READY_WITHIN, client.send(GetUserStats::new())).await;
-    match asked {
-        Ok(Ok(_)) => Ok("ready\n"),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready");
-            Err(Problem::new(Kind::NotReady, "Asking it failed."))
-        }
-        Err(_) => {
-            tracing::warn!("not ready: no answer within {READY_WITHIN:?}");
-            Err(Problem::new(Kind::NotReady, "It does not answer."))
-        }
-    }
+    let quickly = CallOptions::new().deadline(READY_WITHIN);
+    let Err(error) = client.send(GetUserStats::new().with(quickly)).await else {
+        return Ok("ready\n");
+    };
+    tracing::warn!(%error, "not ready");
+    let detail = match error.kind() {
+        ErrorKind::Timeout => "It does not answer.",
+        _ => "Asking it failed.",
+    };
+    Err(Problem::new(Kind::NotReady, detail))
 }

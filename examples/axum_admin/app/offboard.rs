@@ -1,33 +1,35 @@
 //! What is done when somebody leaves.
 
-use idpflare_management::{
-    BlockUser, Client, Error, RevokeAllUserSessions, RevokeAllUserTokens, UserId,
-};
+use idpflare_management::workflows::{Offboard, StepOutcome};
+use idpflare_management::{Client, Error, UserId};
 use serde::Serialize;
 
-/// What was ended.
+/// What came of it.
 #[derive(Serialize)]
 pub(crate) struct Offboarded {
     user_id: UserId,
-    /// Those that the block has not ended already.
-    sessions_revoked: u64,
-    tokens_revoked: u64,
+    /// Whether the account was found locked afterwards, with nothing left open. Access tokens that
+    /// were issued stay valid until they expire.
+    complete: bool,
 }
 
-/// Blocks a user, and ends all that the user has open. Access tokens that were issued stay valid
-/// until they expire.
+/// Blocks a user, and ends all that the user has open.
 ///
-/// The block comes first, so that nobody signs in between the steps. If it stops after any of them,
-/// because one failed or the caller went away, running it again completes it.
+/// If it stops after any step, because one failed or the caller went away, running it again completes
+/// it.
 pub(crate) async fn offboard(client: &Client, user_id: UserId) -> Result<Offboarded, Error> {
-    client
-        .send(BlockUser::new(&user_id).reason("offboarded"))
-        .await?;
-    let sessions = client.send(RevokeAllUserSessions::new(&user_id)).await?;
-    let tokens = client.send(RevokeAllUserTokens::new(&user_id)).await?;
-    Ok(Offboarded {
-        user_id,
-        sessions_revoked: sessions.sessions_revoked,
-        tokens_revoked: tokens.tokens_revoked,
-    })
+    let job = Offboard::new(&user_id).reason("offboarded");
+    let report = job.run(client).await;
+    let complete = report.is_complete();
+    for step in [
+        report.look_up,
+        report.block,
+        report.revoke_sessions,
+        report.revoke_tokens,
+    ] {
+        if let StepOutcome::Failed(error) | StepOutcome::Unknown(error) = step {
+            return Err(error);
+        }
+    }
+    Ok(Offboarded { user_id, complete })
 }
