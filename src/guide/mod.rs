@@ -5,6 +5,8 @@
 //! | put layers around calls and attempts, and in which order | [`composing`] |
 //! | test code that uses a client | [`testing`] |
 //! | handle errors, and decide what is sent again | [`errors`] |
+//! | read lists that are longer than a page | [`paging`] |
+//! | do jobs of several operations | [`jobs`] |
 //!
 //! This module is in the documentation only: no program has it.
 
@@ -16,3 +18,9 @@ pub mod testing {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}
+
+#[doc = include_str!("paging.md")]
+pub mod paging {}
+
+#[doc = include_str!("jobs.md")]
+pub mod jobs {}
