@@ -29,6 +29,7 @@
 //! | make a client | [`Client::builder`], [`Client::from_env`], [`Client::from_service`] |
 //! | find an operation | [`OPERATIONS`], and the structs that are named like them |
 //! | read a list that is longer than a page | [`Pager`] |
+//! | do a job of several operations | [`workflows`] |
 //! | send one request in another way | [`CallOptions`] |
 //! | handle a failure | [`Error`], [`ErrorKind`], [`Delivery`] |
 //! | do a job of several operations, such as an import | [`workflows`] |

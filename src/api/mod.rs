@@ -13,7 +13,7 @@ mod secret;
 mod sessions;
 pub(crate) mod setters;
 mod stats;
-mod timestamp;
+pub(crate) mod timestamp;
 mod tokens;
 mod users;
 

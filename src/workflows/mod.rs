@@ -6,8 +6,9 @@
 //! | [`RotateApiKey`] | replaces the API key of a running client, without a failed call |
 //! | [`RotateClientSecret`] | replaces the secret of an OAuth client, without losing the new one |
 //! | [`ImportUsers`] | creates many users, and goes on where it broke off, without creating one twice |
+//! | [`AuditTail`] | reads the audit log as it grows, and goes on where it was |
 //!
-//! What they have in common:
+//! What those that change something have in common:
 //!
 //! - They need a [`Client`](crate::Client) and nothing else, whatever its stack.
 //! - They never return early with an error: the report has a [`StepOutcome`] for each step, or the
@@ -21,6 +22,7 @@
 //! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the
 //!   outcome is [`Unknown`](StepOutcome::Unknown).
 
+mod audit_tail;
 mod import_users;
 mod key_ref;
 mod offboard;
@@ -29,6 +31,7 @@ mod rotate_api_key;
 mod rotate_client_secret;
 mod step;
 
+pub use audit_tail::{AuditBatch, AuditCheckpoint, AuditTail, AuditTailEvent};
 pub use import_users::{
     FailedRow, FileLedger, Fsync, ImportEvent, ImportEventKind, ImportFailure, ImportReport,
     ImportRow, ImportStop, ImportUsers, Ledger, LedgerEntry, LedgerError, LedgerErrorKind,

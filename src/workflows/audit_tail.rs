@@ -1,0 +1,250 @@
+//! The audit log as it grows.
+
+mod checkpoint;
+mod event;
+mod millis;
+mod pace;
+mod slices;
+mod stream;
+mod sweep;
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use idpflare_layers::Backoff;
+use tokio::time::{Instant, Sleep};
+
+use crate::stack::BoxService;
+use crate::{CallOptions, Client, HttpService, QueryAuditLogs, Timestamp};
+use millis::Millis;
+use pace::Pace;
+use sweep::{AuditPager, Question, Sweep};
+
+pub use checkpoint::AuditCheckpoint;
+pub use event::{AuditBatch, AuditTailEvent};
+
+/// The page size where none is asked for: the most that the server gives.
+const PAGE: u64 = 100;
+
+/// A stream of the audit log's new entries, oldest first.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fake = idpflare_management::testing::FakeIdpflare::new();
+/// # fake.seed(2);
+/// # let client = fake.client();
+/// use futures_util::StreamExt;
+/// use idpflare_management::workflows::{AuditTail, AuditTailEvent};
+/// use idpflare_management::{AuditStatus, QueryAuditLogs, Timestamp};
+///
+/// let failures = QueryAuditLogs::new().status(AuditStatus::Failure);
+/// let mut tail = AuditTail::new(&client, failures).from_time(Timestamp::UNIX_EPOCH);
+/// while let Some(event) = tail.next().await {
+///     match event? {
+///         AuditTailEvent::Entries(batch) => {
+///             for entry in &batch.entries {
+///                 println!("{} {}", entry.created_at, entry.event_type);
+///             }
+///             // … and then keep batch.checkpoint, to go on from there.
+///         }
+///         AuditTailEvent::Retrying { error, wait, .. } => {
+///             eprintln!("{error}; once more in {wait:?}");
+///         }
+///         // It goes on for as long as it is polled; this program has seen enough.
+///         AuditTailEvent::CaughtUp { .. } => break,
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The query's filters apply: user, client, type and status. Its `limit` is the size of pages, 100
+/// unless told otherwise; its `offset` means nothing here. It works with clients of any service,
+/// sends nothing before it is polled, and spawns nothing. A future of it can be dropped at any time,
+/// such as by `select!`: going on then neither skips nor repeats an entry.
+///
+/// # Where it starts and ends
+///
+/// | start | what is handed out |
+/// |---|---|
+/// | [`from_now`](Self::from_now), the default | what was not in the log when it was first read |
+/// | [`from_time`](Self::from_time), or the query's `start_date` | what was made at that time or later |
+/// | [`from_beginning`](Self::from_beginning) | the whole log |
+/// | [`from_checkpoint`](Self::from_checkpoint) | what is behind the checkpoint |
+///
+/// It goes on for ever, unless there is an end: [`until`](Self::until), or the query's `end_date`, and
+/// [`until_caught_up`](Self::until_caught_up).
+///
+/// # What it promises
+///
+/// Entries may appear in the log later than those that were made after them. So each reading begins
+/// before the newest entry that is known, by the [overlap](Self::overlap), and entries that were handed
+/// out already are told by their id.
+///
+/// - Each entry that appears no later than the overlap after it was made is handed out, **at least
+///   once** over all processes that go on from each other's checkpoints, as long as each keeps a
+///   checkpoint only when the entries before it are dealt with.
+/// - Within one tail, each is handed out once.
+/// - What one reading finds comes in the order of `created_at`; late entries come late.
+/// - Which entries are new is told by the server's times. This machine's clock only matters where it
+///   is ahead: then an entry that is dated ahead, too, can have others missed. And it says when
+///   [`until`](Self::until) has come.
+/// - Memory is bounded. The log lists the newest entries first, so one that has much to tell is read
+///   in slices of time, of at most 1,000 entries each; a single millisecond that has more is read page
+///   by page. Ids are kept for the overlap alone: 65,536 at most, or those of one millisecond. Where
+///   more entries are made within the overlap, it is as much shorter.
+///
+/// The overlap is read again each time. Where the log grows fast, a shorter one costs less.
+///
+/// # Errors
+///
+/// Those that are likely to pass ([`Error::is_retryable`](crate::Error::is_retryable)) are told as
+/// [`Retrying`](AuditTailEvent::Retrying), and the tail goes on after a wait that grows, and is never
+/// shorter than the server's [`retry_after`](crate::Error::retry_after). All others are the stream's
+/// last item: a key that is not valid or lacks the scope `audit:read`, which
+/// [`required_scope`](crate::Error::required_scope) names, a filter that the server refuses, a reply
+/// that can't be decoded. Start another tail from the last checkpoint once that is mended.
+#[must_use = "streams do nothing until they are polled"]
+pub struct AuditTail<S: HttpService = BoxService> {
+    client: Client<S>,
+    question: Question,
+    overlap: Millis,
+    pace: Pace,
+    end: Option<Millis>,
+    /// When the log can have nothing new up to the end.
+    ends_at: Option<Instant>,
+    ends_caught_up: bool,
+    start: Start<S>,
+    progress: AuditCheckpoint,
+    sweep: Option<Sweep<S>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    trusts_total: bool,
+    /// The reading has had something new.
+    found_any: bool,
+    /// There is something that has not been told to be the latest.
+    has_news: bool,
+    /// The reading began when the end had passed.
+    is_last: bool,
+    has_ended: bool,
+}
+
+/// What is to be done before the first reading.
+enum Start<S: HttpService> {
+    /// Find out what is the newest entry.
+    Now(Option<Box<AuditPager<S>>>),
+    /// In the first reading, entries up to this time are only taken note of.
+    Quiet(Millis),
+    /// Nothing.
+    Known,
+}
+
+impl<S: HttpService> AuditTail<S> {
+    /// A tail of the entries that fit `query`.
+    pub fn new(client: &Client<S>, mut query: QueryAuditLogs) -> Self {
+        query.limit.get_or_insert(PAGE);
+        query.offset = None;
+        let (start, end) = (query.start_date.take(), query.end_date.take());
+        let tail = Self {
+            client: client.clone(),
+            question: Question {
+                query,
+                options: CallOptions::new(),
+            },
+            overlap: 30_000,
+            pace: Pace::new(),
+            end: end.map(Timestamp::as_millisecond),
+            ends_at: None,
+            ends_caught_up: false,
+            start: Start::Now(None),
+            progress: AuditCheckpoint::default(),
+            sweep: None,
+            sleep: None,
+            trusts_total: true,
+            found_any: false,
+            has_news: true,
+            is_last: false,
+            has_ended: false,
+        };
+        match start {
+            Some(start) => tail.from_time(start),
+            None => tail,
+        }
+    }
+
+    /// Starts with what appears from now on.
+    pub fn from_now(mut self) -> Self {
+        self.start = Start::Now(None);
+        self
+    }
+
+    /// Starts with the oldest entry.
+    pub fn from_beginning(self) -> Self {
+        self.from_checkpoint(AuditCheckpoint::starting_from(None))
+    }
+
+    /// Starts with the entries that were made at this time.
+    pub fn from_time(self, start: Timestamp) -> Self {
+        let start = start.as_millisecond();
+        self.from_checkpoint(AuditCheckpoint::starting_from(Some(start)))
+    }
+
+    /// Goes on where another tail, with the same filters, has been.
+    pub fn from_checkpoint(mut self, checkpoint: AuditCheckpoint) -> Self {
+        self.progress = checkpoint;
+        self.start = Start::Known;
+        self
+    }
+
+    /// Ends when this time has passed, by this machine's clock, and the overlap after it. Where it
+    /// has passed already, what there is up to then is read once.
+    pub fn until(mut self, end: Timestamp) -> Self {
+        self.end = Some(end.as_millisecond());
+        self
+    }
+
+    /// Ends when all has been handed out that the log has now, and does not wait for more.
+    pub fn until_caught_up(mut self) -> Self {
+        self.ends_caught_up = true;
+        self
+    }
+
+    /// How much later than others, that were made after it, an entry may appear and still be found;
+    /// 30 s unless told otherwise.
+    pub fn overlap(mut self, overlap: Duration) -> Self {
+        self.overlap = millis::of(overlap);
+        self
+    }
+
+    /// How long to wait before the log is read again: `shortest` where there was something new, and
+    /// then twice as long each time that there is not, up to `longest`. It is 2 s to 30 s unless told
+    /// otherwise, and at least 10 ms.
+    pub fn interval(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.pace.set_interval(shortest, longest);
+        self
+    }
+
+    /// How long to wait after errors, beyond the shortest interval: from 1 s up to 60 s unless told
+    /// otherwise. The client may have made several attempts before that.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.pace.set_backoff(backoff);
+        self
+    }
+
+    /// Sends all requests with these options.
+    pub fn call_options(mut self, options: CallOptions) -> Self {
+        self.question.options = options;
+        self
+    }
+}
+
+impl<S: HttpService> fmt::Debug for AuditTail<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditTail")
+            .field("progress", &self.progress)
+            .field("has_ended", &self.has_ended)
+            .finish_non_exhaustive()
+    }
+}

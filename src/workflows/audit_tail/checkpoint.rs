@@ -1,0 +1,189 @@
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::millis::{self, Millis};
+use crate::api::timestamp;
+use crate::{AuditLogEntry, AuditLogId, Timestamp};
+
+/// How many ids are remembered, unless a single millisecond has more.
+const MAX_SEEN: usize = 65_536;
+
+/// What an [`AuditTail`](super::AuditTail) has read: keep it, and a tail that starts from it goes on
+/// there, in another process too.
+///
+/// It holds the time that the next reading starts from, the time of the newest entry so far, and the
+/// ids of the entries in between that are known already. It belongs to the filters that it was read
+/// with: with others, entries that these let through are missed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fake = idpflare_management::testing::FakeIdpflare::new();
+/// # fake.seed(2);
+/// # let client = fake.client();
+/// use futures_util::StreamExt;
+/// use idpflare_management::workflows::{AuditCheckpoint, AuditTail, AuditTailEvent};
+/// use idpflare_management::{CreateUser, QueryAuditLogs};
+///
+/// let log = || QueryAuditLogs::new();
+/// let mut first = AuditTail::new(&client, log()).from_beginning().until_caught_up();
+/// let mut kept = String::new();
+/// while let Some(event) = first.next().await {
+///     if let AuditTailEvent::Entries(batch) = event? {
+///         // … deal with the entries, then:
+///         kept = serde_json::to_string(&batch.checkpoint)?;
+///     }
+/// }
+///
+/// client.send(CreateUser::new("ada@example.com")).await?;
+/// let checkpoint: AuditCheckpoint = serde_json::from_str(&kept)?;
+/// let mut second = AuditTail::new(&client, log()).from_checkpoint(checkpoint);
+/// let Some(Ok(AuditTailEvent::Entries(batch))) = second.next().await else {
+///     panic!("there is an entry");
+/// };
+/// assert_eq!(batch.entries.len(), 1);
+/// assert_eq!(batch.entries[0].event_type, "user_created");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditCheckpoint {
+    /// All entries before are dealt with, or too late; `None` where none are.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "timestamp::optional"
+    )]
+    from: Option<Timestamp>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "timestamp::optional"
+    )]
+    watermark: Option<Timestamp>,
+    /// The entries from there on that are dealt with.
+    seen: BTreeSet<(Millis, AuditLogId)>,
+}
+
+impl AuditCheckpoint {
+    pub(super) fn starting_from(from: Option<Millis>) -> Self {
+        Self {
+            from: from.map(millis::timestamp),
+            ..Self::default()
+        }
+    }
+
+    /// When the newest entry was made that has been read; `None` before the first.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.watermark
+    }
+
+    /// From where on the log is read again; `None` stands for its beginning.
+    #[must_use]
+    pub fn reads_from(&self) -> Option<Timestamp> {
+        self.from
+    }
+
+    /// How many entries are known from there on.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub(super) fn floor(&self) -> Option<Millis> {
+        self.from.map(Timestamp::as_millisecond)
+    }
+
+    /// Takes note of an entry; false where it was known.
+    pub(super) fn sees(&mut self, entry: &AuditLogEntry) -> bool {
+        let made = entry.created_at.as_millisecond();
+        let is_new = self.seen.insert((made, entry.id.clone()));
+        if is_new {
+            self.watermark = self.watermark.max(Some(entry.created_at));
+        }
+        is_new
+    }
+
+    /// Nothing older than `floor` is read any more, so what is known of that can be forgotten.
+    pub(super) fn settle(&mut self, floor: Millis) {
+        self.raise(floor);
+        while self.seen.len() > MAX_SEEN
+            && let (Some((oldest, _)), Some((newest, _))) = (self.seen.first(), self.seen.last())
+            && oldest < newest
+        {
+            self.raise(oldest.saturating_add(1));
+        }
+    }
+
+    fn raise(&mut self, floor: Millis) {
+        if self.floor().is_some_and(|before| floor <= before) {
+            return;
+        }
+        self.from = Some(millis::timestamp(floor));
+        // No id is before the empty one.
+        self.seen = self.seen.split_off(&(floor, AuditLogId::from("")));
+    }
+}
+
+impl fmt::Debug for AuditCheckpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditCheckpoint")
+            .field("reads_from", &self.from)
+            .field("watermark", &self.watermark)
+            .field("known", &self.seen.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(entries: impl IntoIterator<Item = (Millis, u32)>) -> AuditCheckpoint {
+        AuditCheckpoint {
+            seen: entries
+                .into_iter()
+                .map(|(at, id)| (at, id.to_string().into()))
+                .collect(),
+            ..AuditCheckpoint::starting_from(Some(0))
+        }
+    }
+
+    #[test]
+    fn what_is_settled_is_forgotten_and_never_comes_back() {
+        let mut checkpoint = with([(5, 1), (6, 2), (6, 3), (7, 4)]);
+        checkpoint.settle(6);
+        assert_eq!((checkpoint.floor(), checkpoint.known()), (Some(6), 3));
+        checkpoint.settle(2);
+        assert_eq!((checkpoint.floor(), checkpoint.known()), (Some(6), 3));
+    }
+
+    #[test]
+    fn too_many_ids_shorten_the_overlap() {
+        let many = u32::try_from(MAX_SEEN).expect("32 bits") + 10;
+        let mut checkpoint = with((0..many).map(|id| (Millis::from(id / 4), id)));
+        checkpoint.settle(0);
+        assert_eq!(checkpoint.floor(), Some(3));
+        assert_eq!(checkpoint.known(), MAX_SEEN - 2);
+
+        let mut checkpoint = with((0..many).map(|id| (9, id)));
+        checkpoint.settle(0);
+        assert_eq!(checkpoint.known(), MAX_SEEN + 10, "none can be told apart");
+    }
+
+    #[test]
+    fn it_is_short_where_nothing_has_to_be_read_again() {
+        let checkpoint = AuditCheckpoint::starting_from(Some(1_700_000_000_000));
+        let json = serde_json::to_string(&checkpoint).unwrap();
+        assert_eq!(json, r#"{"from":1700000000000,"seen":[]}"#);
+        assert_eq!(
+            serde_json::from_str::<AuditCheckpoint>(&json).unwrap(),
+            checkpoint
+        );
+        serde_json::from_str::<AuditCheckpoint>(r#"{"from":1e300,"seen":[]}"#).unwrap_err();
+        serde_json::from_str::<AuditCheckpoint>("{}").unwrap_err();
+    }
+}

@@ -1,0 +1,158 @@
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::time::{Instant, sleep};
+
+use super::millis::Millis;
+use super::slices::Slice;
+use super::sweep::{Portion, Sweep};
+use super::{AuditBatch, AuditCheckpoint, AuditTail, AuditTailEvent, Start};
+use crate::{Error, HttpService, Timestamp};
+
+/// Nothing in it stays where it is but what is in a box.
+impl<S: HttpService> Unpin for AuditTail<S> {}
+
+impl<S: HttpService> Stream for AuditTail<S> {
+    type Item = Result<AuditTailEvent, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if this.has_ended {
+                return Poll::Ready(None);
+            }
+            if let Some(sleep) = &mut this.sleep {
+                ready!(sleep.as_mut().poll(cx));
+                this.sleep = None;
+            }
+            let event = match ready!(this.poll_step(cx)) {
+                Ok(event) => event,
+                Err(error) if error.is_retryable() => Some(this.retry(error)),
+                Err(error) => {
+                    this.has_ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            };
+            if let Some(event) = event {
+                return Poll::Ready(Some(Ok(event)));
+            }
+        }
+    }
+}
+
+impl<S: HttpService> AuditTail<S> {
+    /// One step further. After an error it is where it was.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<AuditTailEvent>, Error>> {
+        if let Start::Now(_) = self.start {
+            ready!(self.poll_start(cx))?;
+        }
+        if self.sweep.is_none() {
+            self.is_last = self.left().is_some_and(|left| left.is_zero());
+        }
+        let begin = || Sweep::new(self.progress.floor(), self.end);
+        let sweep = self.sweep.get_or_insert_with(begin);
+        let portion = sweep.poll_portion(&self.client, &self.question, &mut self.trusts_total, cx);
+        let portion = ready!(portion)?;
+        self.pace.succeeds();
+        Poll::Ready(Ok(match portion {
+            Some(portion) => self.hand_out(portion),
+            None => self.rest(),
+        }))
+    }
+
+    /// Finds out what is in the log already.
+    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let Start::Now(pager) = &mut self.start else {
+            return Poll::Ready(Ok(()));
+        };
+        let whole = Slice {
+            from: None,
+            to: self.end,
+        };
+        let pager = pager.get_or_insert_with(|| Box::new(self.question.pager(&self.client, whole)));
+        let page = ready!(pin!(pager.next_page()).poll(cx))?;
+        let entries = page.into_iter().flat_map(|page| page.rows);
+        let newest = entries.map(|entry| entry.created_at.as_millisecond()).max();
+        self.start = match newest {
+            Some(newest) => {
+                let floor = self.floor_below(newest.min(Timestamp::now().as_millisecond()));
+                self.progress = AuditCheckpoint::starting_from(Some(floor));
+                Start::Quiet(newest)
+            }
+            None => Start::Known,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// What is read again from now on, where `newest` was the newest entry.
+    fn floor_below(&self, newest: Millis) -> Millis {
+        newest.saturating_sub(self.overlap)
+    }
+
+    fn hand_out(&mut self, portion: Portion) -> Option<AuditTailEvent> {
+        let mut entries = portion.entries;
+        entries.retain(|entry| self.progress.sees(entry));
+        if let Start::Quiet(newest) = self.start {
+            entries.retain(|entry| newest < entry.created_at.as_millisecond());
+        }
+        let settled = self.floor_below(portion.horizon);
+        self.progress.settle(settled.min(portion.read_to));
+        if entries.is_empty() {
+            return None;
+        }
+        self.found_any = true;
+        self.has_news = true;
+        Some(AuditTailEvent::Entries(AuditBatch {
+            entries,
+            checkpoint: self.progress.clone(),
+        }))
+    }
+
+    /// All has been read that there was.
+    fn rest(&mut self) -> Option<AuditTailEvent> {
+        let was_cut = self.sweep.take().is_some_and(|sweep| sweep.was_cut());
+        self.start = Start::Known;
+        self.has_ended = self.is_last || self.ends_caught_up;
+        let found_any = std::mem::take(&mut self.found_any);
+        if !self.has_ended {
+            if was_cut && found_any {
+                // That took long, so there is more by now.
+                return None;
+            }
+            let wait = self.pace.after_reading(found_any);
+            let wait = self.left().map_or(wait, |left| wait.min(left));
+            self.sleep = Some(Box::pin(sleep(wait)));
+        }
+        std::mem::take(&mut self.has_news).then(|| AuditTailEvent::CaughtUp {
+            checkpoint: self.progress.clone(),
+        })
+    }
+
+    fn retry(&mut self, error: Error) -> AuditTailEvent {
+        let (failures, wait) = self.pace.after_failure(&error);
+        self.sleep = Some(Box::pin(sleep(wait)));
+        AuditTailEvent::Retrying {
+            error,
+            failures,
+            wait,
+        }
+    }
+
+    /// How long the log may still have something new, where there is an end to that.
+    fn left(&mut self) -> Option<Duration> {
+        let end = self.end?.saturating_add(self.overlap);
+        let now = Instant::now();
+        let ends_at = match self.ends_at {
+            Some(ends_at) => ends_at,
+            // From here on by tokio's clock, which can be paused.
+            None => {
+                let left = end.saturating_sub(Timestamp::now().as_millisecond());
+                let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+                *self.ends_at.insert(now.checked_add(left)?)
+            }
+        };
+        Some(ends_at.saturating_duration_since(now))
+    }
+}

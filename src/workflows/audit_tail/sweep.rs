@@ -1,0 +1,202 @@
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use idpflare_layers::Call;
+
+use super::millis::{self, Millis};
+use super::slices::{Slice, Slices};
+use crate::{
+    ApiRequest, AuditLogEntry, CallOptions, Client, Error, HttpService, Page, Pager,
+    QueryAuditLogs, Timestamp, WithOptions,
+};
+
+/// How many entries a slice may have.
+const MAX_ENTRIES: usize = 1000;
+
+/// How the log is asked: what all requests have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    /// The filters and the size of pages.
+    pub(super) query: QueryAuditLogs,
+    pub(super) options: CallOptions,
+}
+
+pub(super) type AuditPager<S> = Pager<WithOptions<QueryAuditLogs>, S>;
+
+impl Question {
+    /// The entries of a slice, and those of a millisecond around it: the protocol does not say
+    /// whether the bounds of a query are included.
+    pub(super) fn pager<S: HttpService>(&self, client: &Client<S>, slice: Slice) -> AuditPager<S> {
+        let mut query = self.query.clone();
+        query.start_date = slice
+            .from
+            .map(|from| millis::timestamp(from.saturating_sub(1)));
+        query.end_date = slice.to.map(|to| millis::timestamp(to.saturating_add(1)));
+        Pager::new(client, query.with(self.options.clone())).open_ended()
+    }
+}
+
+/// Reads all that the log has from some point on, once, oldest first.
+pub(super) struct Sweep<S: HttpService> {
+    slices: Slices,
+    pager: Option<AuditPager<S>>,
+    /// What has been read of the next slice, newest first.
+    entries: Vec<AuditLogEntry>,
+    /// How many entries that was with those outside of the slice.
+    received: usize,
+    /// The newest of them.
+    newest: Option<Millis>,
+    /// The slice is a single millisecond, so that any order will do.
+    is_single: bool,
+    /// The newest entry that there was in the beginning.
+    horizon: Option<Millis>,
+    was_cut: bool,
+}
+
+/// A part of what a sweep reads.
+pub(super) struct Portion {
+    /// Oldest first.
+    pub(super) entries: Vec<AuditLogEntry>,
+    /// All entries before have been read.
+    pub(super) read_to: Millis,
+    /// Nothing older will be added to the log any more, apart from the overlap.
+    pub(super) horizon: Millis,
+}
+
+impl<S: HttpService> Sweep<S> {
+    pub(super) fn new(from: Option<Millis>, to: Option<Millis>) -> Self {
+        Self {
+            slices: Slices::new(from, to),
+            pager: None,
+            entries: Vec::new(),
+            received: 0,
+            newest: None,
+            is_single: false,
+            horizon: None,
+            was_cut: false,
+        }
+    }
+
+    /// Whether it took long, so that there may be more by now.
+    pub(super) fn was_cut(&self) -> bool {
+        self.was_cut
+    }
+
+    /// The next portion; `None` at the end. After an error, it goes on where it was.
+    pub(super) fn poll_portion(
+        &mut self,
+        client: &Client<S>,
+        question: &Question,
+        trusts_total: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Portion>, Error>> {
+        while let Some(slice) = self.slices.current() {
+            let pager = self
+                .pager
+                .get_or_insert_with(|| question.pager(client, slice));
+            // A page arrives as a whole or not at all, so its future can be dropped.
+            let page = ready!(pin!(pager.next_page()).poll(cx))?;
+            let total = pager.total();
+            let Some(page) = page else {
+                if self.received <= MAX_ENTRIES && is_too_many(total) {
+                    // Cutting by it would go on down to single milliseconds, each time.
+                    *trusts_total = false;
+                }
+                if let Some(portion) = self.finish(slice) {
+                    return Poll::Ready(Ok(Some(portion)));
+                }
+                continue;
+            };
+            let strays = self.take(page, slice);
+            if self.is_single {
+                if let Some(portion) = self.portion(slice.to) {
+                    return Poll::Ready(Ok(Some(portion)));
+                }
+                continue;
+            }
+            let is_too_much = self.entries.len() > MAX_ENTRIES
+                || self.received > 2 * MAX_ENTRIES
+                || (*trusts_total && is_too_many(total));
+            if is_too_much {
+                if strays > 0 {
+                    return Poll::Ready(Err(outside()));
+                }
+                self.cut(slice);
+            }
+        }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Takes over a page, and says how many of its entries nobody has asked for.
+    fn take(&mut self, page: Page<AuditLogEntry>, slice: Slice) -> usize {
+        let asked = Slice {
+            from: slice.from.map(|from| from.saturating_sub(1)),
+            to: slice.to.map(|to| to.saturating_add(1)),
+        };
+        let mut strays = 0;
+        for entry in page.rows {
+            let made = entry.created_at.as_millisecond();
+            self.received += 1;
+            strays += usize::from(!asked.contains(made));
+            if slice.contains(made) {
+                self.newest = self.newest.max(Some(made));
+                self.entries.push(entry);
+            }
+        }
+        if self.horizon.is_none() {
+            // An entry that is dated ahead must not have those missed that come in the meantime.
+            let now = Timestamp::now().as_millisecond();
+            self.horizon = self.newest.map(|newest| newest.min(now));
+        }
+        strays
+    }
+
+    fn cut(&mut self, slice: Slice) {
+        self.was_cut = true;
+        // Where only its neighbours have many entries, all that is known is where it ends.
+        let newest = self.newest.or(slice.to).or(slice.from).unwrap_or(0);
+        if self.slices.cut(newest) {
+            self.forget();
+        } else {
+            self.is_single = true;
+        }
+    }
+
+    /// Goes on with the next slice.
+    fn finish(&mut self, slice: Slice) -> Option<Portion> {
+        let read_to = slice.to.or(self.newest);
+        let portion = self.portion(read_to.map(|to| to.saturating_add(1)));
+        self.slices.advance();
+        self.forget();
+        portion
+    }
+
+    fn forget(&mut self) {
+        self.pager = None;
+        self.entries = Vec::new();
+        self.received = 0;
+        self.newest = None;
+        self.is_single = false;
+    }
+
+    fn portion(&mut self, read_to: Option<Millis>) -> Option<Portion> {
+        let (read_to, horizon) = (read_to?, self.horizon?);
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.reverse();
+        entries.sort_by_key(|entry| entry.created_at.as_millisecond());
+        Some(Portion {
+            entries,
+            read_to,
+            horizon,
+        })
+    }
+}
+
+fn is_too_many(total: Option<u64>) -> bool {
+    total.is_some_and(|total| total > MAX_ENTRIES as u64)
+}
+
+fn outside() -> Error {
+    let message = String::from("the entries are not those between start_date and end_date");
+    Error::no_progress(QueryAuditLogs::OPERATION, &Call::new(), message)
+}
