@@ -1,1 +1,81 @@
-fn main() {}
+//! Writes the audit log as NDJSON, oldest first, to stdout or a file; progress goes to stderr.
+//!
+//! `cargo run --example export_audit_log` exports the log of a fake IDPFlare with some users. With
+//! `IDPFLARE_AUTHORITY` and `IDPFLARE_API_KEY` set, it is that instance's log. It goes on where it
+//! was, after Ctrl-C, a crash or a kill, if it is given a checkpoint file:
+//!
+//! ```sh
+//! export_audit_log --follow --output audit.ndjson --checkpoint audit.checkpoint
+//! ```
+//!
+//! The checkpoint is replaced, as a whole, once what it stands for is in the output. So no entry is
+//! lost. Of a file, what came behind the checkpoint is cut off when it goes on, so that none is there
+//! twice; on stdout, the last batch may come again, and its first copy may break off in a line.
+
+mod arguments;
+mod export;
+mod output;
+mod state;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use arguments::{Arguments, USAGE};
+use idpflare_management::Client;
+use idpflare_management::testing::FakeIdpflare;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = match Arguments::parse() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("export_audit_log: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("export_audit_log: {}", with_causes(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let set = |name| std::env::var_os(name).is_some();
+    if set("IDPFLARE_AUTHORITY") || set("IDPFLARE_API_KEY") {
+        return export::run(&Client::from_env()?, arguments).await;
+    }
+    let fake = FakeIdpflare::new();
+    fake.seed(40);
+    let server = fake.serve().await?;
+    let client = Client::builder(server.authority())
+        .api_key(fake.api_key())
+        .build()?;
+    export::run(&client, arguments).await
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,11 +1,14 @@
 //! The audit log as it grows: nothing lost, nothing out of order, whatever happens in between.
 
+mod example;
 mod fake;
 mod faults;
 mod late;
 mod model;
 mod resume;
 mod slices;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 

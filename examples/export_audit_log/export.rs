@@ -1,0 +1,136 @@
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use idpflare_management::Client;
+use idpflare_management::workflows::{AuditCheckpoint, AuditTail, AuditTailEvent};
+
+use crate::arguments::Arguments;
+use crate::output::Output;
+use crate::state::{State, StateFile};
+
+/// How often in a row an export that does not follow may fail.
+const MAX_FAILURES: u32 = 10;
+const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let state_file = arguments.checkpoint.as_deref().map(StateFile::new);
+    let kept = match &state_file {
+        Some(file) => file.read(&arguments.query)?,
+        None => None,
+    };
+    let written = kept.as_ref().and_then(|state| state.written);
+    let output = match &arguments.output {
+        Some(path) => Output::file(path, written)?,
+        None => Output::stdout(),
+    };
+    let mut export = Export {
+        arguments,
+        state_file,
+        output,
+        exported: 0,
+        reported: Instant::now(),
+    };
+    let checkpoint = kept.and_then(|state| state.checkpoint);
+    // What follows belongs to this checkpoint, so that it can be told apart when all ends here.
+    export.keep(checkpoint.as_ref())?;
+
+    let mut tail = tail(client, arguments, checkpoint);
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let event = tokio::select! {
+            biased;
+            _ = &mut interrupted => {
+                export.summarize("interrupted");
+                return Ok(());
+            }
+            event = tail.next() => event,
+        };
+        let Some(event) = event.transpose()? else {
+            export.summarize("done");
+            return Ok(());
+        };
+        export.handle(event)?;
+    }
+}
+
+fn tail(client: &Client, arguments: &Arguments, kept: Option<AuditCheckpoint>) -> AuditTail {
+    let tail = AuditTail::new(client, arguments.query.clone());
+    let tail = match (kept, arguments.from) {
+        (Some(checkpoint), _) => tail.from_checkpoint(checkpoint),
+        (None, Some(from)) => tail.from_time(from),
+        (None, None) => tail.from_beginning(),
+    };
+    let tail = match arguments.to {
+        Some(to) => tail.until(to),
+        None => tail,
+    };
+    if arguments.follow {
+        tail
+    } else {
+        tail.until_caught_up()
+    }
+}
+
+struct Export<'a> {
+    arguments: &'a Arguments,
+    state_file: Option<StateFile<'a>>,
+    output: Output,
+    exported: u64,
+    reported: Instant,
+}
+
+impl Export<'_> {
+    fn handle(&mut self, event: AuditTailEvent) -> Result<(), Box<dyn Error>> {
+        match event {
+            AuditTailEvent::Entries(batch) => {
+                self.output.write(&batch.entries)?;
+                self.exported += batch.entries.len() as u64;
+                self.keep(Some(&batch.checkpoint))?;
+                if self.reported.elapsed() >= BETWEEN_REPORTS {
+                    self.reported = Instant::now();
+                    let now_at = batch.checkpoint.watermark();
+                    let now_at = now_at.map_or_else(String::new, |time| format!(", up to {time}"));
+                    eprintln!("{} entries{now_at}", self.exported);
+                }
+            }
+            AuditTailEvent::CaughtUp { checkpoint } => {
+                self.keep(Some(&checkpoint))?;
+                if self.arguments.follow {
+                    eprintln!("{} entries; waiting for more", self.exported);
+                }
+            }
+            AuditTailEvent::Retrying {
+                error,
+                failures,
+                wait,
+            } => {
+                if failures >= MAX_FAILURES && !self.arguments.follow {
+                    return Err(error.into());
+                }
+                eprintln!("{error}; once more in {:.1} s", wait.as_secs_f64());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn keep(&self, checkpoint: Option<&AuditCheckpoint>) -> Result<(), Box<dyn Error>> {
+        let Some(file) = &self.state_file else {
+            return Ok(());
+        };
+        file.replace(&State {
+            query: self.arguments.query.clone(),
+            written: self.output.written(),
+            checkpoint: checkpoint.cloned(),
+        })
+    }
+
+    fn summarize(&self, how: &str) {
+        let next = match &self.arguments.checkpoint {
+            Some(path) => format!("; {} says where to go on", path.display()),
+            None => String::new(),
+        };
+        eprintln!("{how}: {} entries exported{next}", self.exported);
+    }
+}

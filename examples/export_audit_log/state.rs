@@ -1,0 +1,58 @@
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use idpflare_management::QueryAuditLogs;
+use idpflare_management::workflows::AuditCheckpoint;
+use serde::{Deserialize, Serialize};
+
+/// What is kept from one run to the next.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The filters, because a checkpoint means nothing with others.
+    pub(crate) query: QueryAuditLogs,
+    /// How long the output was, where it is a file.
+    pub(crate) written: Option<u64>,
+    /// `None` where nothing has been read.
+    pub(crate) checkpoint: Option<AuditCheckpoint>,
+}
+
+pub(crate) struct StateFile<'a> {
+    path: &'a Path,
+}
+
+impl<'a> StateFile<'a> {
+    pub(crate) fn new(path: &'a Path) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn read(&self, query: &QueryAuditLogs) -> Result<Option<State>, Box<dyn Error>> {
+        let path = self.path.display();
+        let text = match fs::read_to_string(self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{path} can't be read: {error}").into()),
+        };
+        let state: State = serde_json::from_str(&text)
+            .map_err(|error| format!("{path} is no checkpoint: {error}"))?;
+        if state.query != *query {
+            return Err(format!("{path} is the checkpoint of an export with other filters").into());
+        }
+        Ok(Some(state))
+    }
+
+    /// There is the one state or the other in the file at any time, and never a part of one.
+    pub(crate) fn replace(&self, state: &State) -> Result<(), Box<dyn Error>> {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new: PathBuf = self.path.with_file_name(name);
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&new)?;
+            file.write_all(&serde_json::to_vec(state)?)?;
+            file.sync_all()?;
+            fs::rename(&new, self.path)
+        };
+        write().map_err(|error| format!("{} can't be written: {error}", self.path.display()).into())
+    }
+}
