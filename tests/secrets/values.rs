@@ -1,6 +1,8 @@
 //! The `Debug` and `Display` of every public type, with a secret in it where it can have one.
 
+use futures_util::StreamExt;
 use idpflare_management::testing::*;
+use idpflare_management::workflows::*;
 use idpflare_management::*;
 use tokio::runtime::Builder;
 use tower::ServiceExt;
@@ -74,6 +76,7 @@ fn every_public_type() {
         requests(&notes).await;
         jobs(&notes).await;
         imports(&notes).await;
+        audit_tails(&notes).await;
     });
     let exported = exported_types();
     assert!(exported.len() > 150, "{exported:?}");
@@ -204,4 +207,33 @@ async fn requests(notes: &Notes) {
     notes.debug(&pager.items());
     let acted = Pager::new(&client, list()).collect_then_act(async |_| Ok::<_, Error>(()));
     notes.debug(&acted.await.expect("users"));
+}
+
+async fn audit_tails(notes: &Notes) {
+    notes.secret("a header of a tail", "Hd5sW9xB2-kTqV");
+    let options = CallOptions::new().header("x-token", "Hd5sW9xB2-kTqV");
+    let options = options.expect("a header").attempts(1);
+    let fake = FakeIdpflare::new();
+    fake.seed(3);
+    let status = Fault::status(http::StatusCode::BAD_GATEWAY);
+    fake.set_faults(FaultScript::new().rule(FaultRule::new(status)));
+    let mut tail = AuditTail::new(&fake.client(), QueryAuditLogs::new())
+        .from_beginning()
+        .until_caught_up()
+        .backoff(layers::Backoff::default())
+        .interval(std::time::Duration::ZERO, std::time::Duration::ZERO)
+        .call_options(options);
+    notes.debug(&tail);
+    let mut checkpoints = 0;
+    while let Some(event) = tail.next().await {
+        let event = event.expect("it goes on");
+        notes.debug(&event);
+        if let AuditTailEvent::Entries(batch) = event {
+            notes.debug(&batch);
+            notes.debug(&batch.checkpoint);
+            checkpoints += 1;
+        }
+    }
+    assert_eq!(checkpoints, 1);
+    notes.debug(&tail);
 }
