@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use idpflare_management::testing::*;
-use idpflare_management::workflows::*;
+use idpflare_management::workflows::{AuditTail, AuditTailEvent};
 use idpflare_management::*;
 use tokio::runtime::Builder;
 use tower::ServiceExt;
