@@ -25,7 +25,9 @@ fn tail(server: &Server) -> AuditTail<Server> {
 /// The next new entries; `None` where there are none until the tail has caught up.
 async fn next_batch<S: HttpService>(tail: &mut AuditTail<S>) -> Result<Option<AuditBatch>, Error> {
     loop {
-        match tail.next().await.transpose()? {
+        let hour = Duration::from_secs(60 * 60);
+        let event = tokio::time::timeout(hour, tail.next()).await;
+        match event.expect("what is awaited comes").transpose()? {
             Some(AuditTailEvent::Entries(batch)) => {
                 assert_in_order(&batch);
                 return Ok(Some(batch));
