@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::connecting::Connections;
 use crate::observed::Observed;
 use crate::{Delivery, Failure, ReplyHead, Timeout, TimeoutScope};
 
@@ -51,12 +52,7 @@ struct Shared {
     open_sends: AtomicU32,
     worst_delivery: AtomicU8,
     attempt_limit: AtomicU32,
-    /// How often a transport has begun to look for a connection.
-    connecting: AtomicU32,
-    /// How often that was given up before there was one.
-    unsent: AtomicU32,
-    /// Held while a send is being dropped.
-    dropping_send: Mutex<()>,
+    connections: Connections,
     /// Whether a send that is not among `sends` did not happen.
     has_recorder: AtomicBool,
     interrupted: Mutex<Option<ReplyHead>>,
@@ -77,9 +73,7 @@ impl Call {
                 open_sends: AtomicU32::new(0),
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
                 attempt_limit: AtomicU32::new(NO_LIMIT),
-                connecting: AtomicU32::new(0),
-                unsent: AtomicU32::new(0),
-                dropping_send: Mutex::new(()),
+                connections: Connections::default(),
                 has_recorder: AtomicBool::new(false),
                 interrupted: Mutex::new(None),
                 last_failure: Mutex::new(None),
@@ -273,60 +267,8 @@ impl Call {
         self.shared.open_sends.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Runs `connect`, by which a transport of your own gets a connection, with nothing sent yet. A
-    /// send that is dropped meanwhile is known not to have happened.
-    ///
-    /// ```
-    /// use idpflare_layers::{BoxError, Call};
-    ///
-    /// async fn send(request: http::Request<()>) -> Result<http::Response<()>, BoxError> {
-    ///     # let connect = async || Ok::<_, BoxError>(());
-    ///     # let exchange = async |_, _| Ok::<_, BoxError>(http::Response::new(()));
-    ///     let connection = match Call::of(&request).cloned() {
-    ///         Some(call) => call.while_connecting(connect()).await?,
-    ///         None => connect().await?,
-    ///     };
-    ///     exchange(connection, request).await
-    /// }
-    /// ```
-    pub async fn while_connecting<F: Future>(&self, connect: F) -> F::Output {
-        let connecting = self.connecting();
-        let connection = connect.await;
-        connecting.done();
-        connection
-    }
-
-    /// A transport begins to look for a connection, with nothing sent yet. Where that is a future of
-    /// its own, [`while_connecting`](Self::while_connecting) is the one to use: a guard that is still
-    /// there when the request is on its way makes a request that was sent one that was not.
-    pub fn connecting(&self) -> Connecting {
-        self.shared.connecting.fetch_add(1, Ordering::AcqRel);
-        Connecting {
-            call: self.clone(),
-            is_done: false,
-        }
-    }
-
-    /// How often [`connecting`](Self::connecting) was called.
-    pub(crate) fn connections_sought(&self) -> u32 {
-        self.shared.connecting.load(Ordering::Acquire)
-    }
-
-    /// Runs `drop`, which drops a send that is not over and has looked for connections so often.
-    pub(crate) fn drop_send(&self, connecting: u32, drop: impl FnOnce()) {
-        // One at a time, so that what is given up meanwhile is of this one. Where another is being
-        // dropped, be it around this one, the outcome stays unknown, which is the safe mistake.
-        let alone = self.shared.dropping_send.try_lock();
-        let before = self.shared.unsent.load(Ordering::Acquire);
-        drop();
-        let unsent = self
-            .shared
-            .unsent
-            .load(Ordering::Acquire)
-            .wrapping_sub(before);
-        if alone.is_ok() && unsent > 0 && unsent == connecting {
-            self.end_send(Delivery::NotSent);
-        }
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.shared.connections
     }
 
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {
@@ -337,39 +279,6 @@ impl Call {
 /// What is too long to be told in nanoseconds has no end.
 fn in_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NO_DEADLINE)
-}
-
-/// A send for which a transport is looking for a connection: see [`Call::connecting`].
-///
-/// Dropped as it is, it says that nothing was sent. For transports of your own, which hold it in
-/// their future; around them, [`DeliveryLayer`](crate::DeliveryLayer) then knows better than that the
-/// outcome of what was dropped is unknown.
-#[derive(Debug)]
-#[must_use = "dropped, it says that nothing was sent"]
-pub struct Connecting {
-    call: Call,
-    is_done: bool,
-}
-
-impl Connecting {
-    /// The call that it is for.
-    #[must_use]
-    pub fn call(&self) -> &Call {
-        &self.call
-    }
-
-    /// There is a connection, or something failed, which an error tells more of.
-    pub fn done(mut self) {
-        self.is_done = true;
-    }
-}
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        if !self.is_done {
-            self.call.shared.unsent.fetch_add(1, Ordering::AcqRel);
-        }
-    }
 }
 
 /// What is kept is replaced as a whole, so a panic elsewhere can't have left it half-done.
