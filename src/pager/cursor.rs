@@ -86,6 +86,7 @@ impl Cursor {
             self.inserted = self.inserted.saturating_add(risen);
         }
         self.total = total;
+        let is_whole = rows > 1 && rows >= self.stride;
         self.stride = rows;
         self.repeated = self.repeated.saturating_add(rows.saturating_sub(fresh));
         self.seen.trim(received);
@@ -96,6 +97,15 @@ impl Cursor {
         }
         if received == 0 || total == Some(self.position) {
             self.has_ended = true;
+        }
+        // As many rows as before, none of them new, and the total reached with them: it is reached
+        // only because the same page came again.
+        if self.has_ended && is_whole && fresh == 0 && self.repeated > self.inserted {
+            self.forgive();
+            return Err(NoProgress {
+                pages: 1,
+                offset: page,
+            });
         }
         if fresh > 0 || self.has_ended {
             self.forgive();
@@ -139,6 +149,21 @@ mod tests {
         cursor.advance(3, 3, None).unwrap();
         assert!(!cursor.has_ended());
         cursor.advance(0, 0, None).unwrap();
+        assert!(cursor.has_ended());
+    }
+
+    #[test]
+    fn a_total_that_is_reached_by_repeating_a_page_is_no_end() {
+        let mut cursor = Cursor::new(0);
+        cursor.advance(50, 50, Some(100)).unwrap();
+        let error = cursor.advance(50, 0, Some(100)).unwrap_err();
+        assert_eq!((error.pages, error.offset), (1, 50));
+        assert!(cursor.has_ended());
+
+        // A row was added and another taken away, which pushes back the last one.
+        let mut cursor = Cursor::new(0);
+        cursor.advance(50, 50, Some(51)).unwrap();
+        cursor.advance(1, 0, Some(51)).unwrap();
         assert!(cursor.has_ended());
     }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Offboard`] | blocks a user and ends all access, then looks whether any is left |
 //! | [`RotateApiKey`] | replaces the API key of a running client, without a failed call |
-//! | [`RotateClientSecret`] | replaces the secret of an OAuth client, without losing the new one |
+//! | [`RotateClientSecret`] | replaces the secret of an OAuth client; one that can't be stored is handed back |
 //! | [`ImportUsers`] | creates many users, and goes on where it broke off, without creating one twice |
 //! | [`AuditTail`] | reads the audit log as it grows, and goes on where it was |
 //!
@@ -15,8 +15,8 @@
 //!   failure of each row, and its text is for people. Only an import whose ledger can't be opened does
 //!   not begin.
 //! - `dry_run(true)` only reads, and says what would be done.
-//! - A key that lacks a scope is refused before the first change, where that can be found out: see
-//!   [`ScopeCheck`].
+//! - The first three refuse a key that lacks a scope before the first change, where that can be found
+//!   out: see [`ScopeCheck`]. An import stops at the first line that the key may not send.
 //! - They can be run again, after a failure or where the future was dropped: what is done is not
 //!   done twice, and what is left is done.
 //! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the

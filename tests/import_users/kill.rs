@@ -93,10 +93,14 @@ async fn one_file(dice: &mut Dice, loses: bool, tally: &mut Tally) {
         if dice.below(6) == 0 {
             sleep(Duration::from_millis(dice.below(40))).await;
         } else {
-            let wanted = seen + 1 + dice.below(8) as usize;
-            let wanted = requests.acquire_many(u32::try_from(wanted).expect("few"));
-            // There may not be so many left.
-            let _ = timeout(Duration::from_millis(300), wanted).await;
+            let carried_out = |more: u64| {
+                let wanted = seen as u64 + more;
+                requests.acquire_many(u32::try_from(wanted).expect("few"))
+            };
+            // It takes a while to start; and there may not be so many left.
+            let _ = timeout(Duration::from_secs(10), carried_out(1)).await;
+            let more = carried_out(1 + dice.below(8));
+            let _ = timeout(Duration::from_millis(300), more).await;
             sleep(Duration::from_micros(dice.below(6_000))).await;
         }
         match program.kill() {

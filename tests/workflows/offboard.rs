@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use idpflare_management::testing::FakeIdpflare;
+use http::StatusCode;
+use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript};
 use idpflare_management::workflows::{
     AccessTokens, Lock, Offboard, OffboardReport, Remaining, ScopeCheck, StepOutcome,
 };
@@ -319,4 +320,22 @@ async fn it_can_be_spawned() {
     let job = job(&id, &fake);
     let report = tokio::spawn(async move { job.run(&client).await }).await;
     assert!(report.expect("no panic").is_complete());
+}
+
+#[tokio::test]
+async fn a_lock_that_ends_by_itself_is_no_block() {
+    let fake = FakeIdpflare::new();
+    fake.seed(100);
+    let client = fake.client();
+    let users = client.send(ListUsers::new().limit(100)).await;
+    let mut users = users.expect("users").users.into_iter();
+    let locked = users.find(|user| user.is_locked && user.locked_until.is_some());
+    let locked = locked.expect("the seed has some");
+    let refused = FaultRule::new(Fault::status(StatusCode::BAD_REQUEST));
+    let refused = refused.operation(BlockUser::OPERATION);
+    fake.set_faults(FaultScript::new().rule(refused));
+    let report = job(&locked.id, &fake).run(&client).await;
+    assert!(!report.is_complete(), "{report}");
+    let report = job(&locked.id, &fake).run(&client).await;
+    assert!(report.is_complete(), "{report}");
 }

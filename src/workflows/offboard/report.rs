@@ -60,11 +60,17 @@ impl OffboardReport {
     }
 
     /// Whether the verification has found the account locked, or gone, and nothing left of what was
-    /// to be ended. Access tokens that are already issued do not count.
+    /// to be ended. A lock that ends by itself counts only where the account was blocked. Access tokens
+    /// that are already issued do not count.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let found = &self.verification;
-        matches!(found.lock, Lock::Locked { .. } | Lock::UserGone)
+        let is_locked_out = match found.lock {
+            Lock::Locked { until: Some(_) } => self.block.is_done(),
+            Lock::Locked { until: None } | Lock::UserGone => true,
+            _ => false,
+        };
+        is_locked_out
             && found.sessions.is_clear()
             && found.tokens.is_clear()
             && found.identities.is_clear()
