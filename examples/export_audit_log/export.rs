@@ -7,16 +7,24 @@ use idpflare_management::workflows::{AuditCheckpoint, AuditTail, AuditTailEvent}
 
 use crate::arguments::Arguments;
 use crate::output::Output;
-use crate::state::{State, StateFile};
+use crate::state::{State, StateFile, Subject};
 
 /// How often in a row an export that does not follow may fail.
 const MAX_FAILURES: u32 = 10;
 const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let subject = Subject {
+        query: arguments.query.clone(),
+        authority: client.authority().to_string(),
+        output: match &arguments.output {
+            Some(path) => Some(std::path::absolute(path)?),
+            None => None,
+        },
+    };
     let state_file = arguments.checkpoint.as_deref().map(StateFile::new);
     let kept = match &state_file {
-        Some(file) => file.read(&arguments.query)?,
+        Some(file) => file.read(&subject)?,
         None => None,
     };
     let written = kept.as_ref().and_then(|state| state.written);
@@ -26,6 +34,7 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Bo
     };
     let mut export = Export {
         arguments,
+        subject,
         state_file,
         output,
         exported: 0,
@@ -74,6 +83,7 @@ fn tail(client: &Client, arguments: &Arguments, kept: Option<AuditCheckpoint>) -
 
 struct Export<'a> {
     arguments: &'a Arguments,
+    subject: Subject,
     state_file: Option<StateFile<'a>>,
     output: Output,
     exported: u64,
@@ -120,7 +130,7 @@ impl Export<'_> {
             return Ok(());
         };
         file.replace(&State {
-            query: self.arguments.query.clone(),
+            subject: self.subject.clone(),
             written: self.output.written(),
             checkpoint: checkpoint.cloned(),
         })

@@ -7,11 +7,21 @@ use idpflare_management::QueryAuditLogs;
 use idpflare_management::workflows::AuditCheckpoint;
 use serde::{Deserialize, Serialize};
 
+/// What an export is of, and where it goes: a checkpoint means nothing for another one.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Subject {
+    pub(crate) query: QueryAuditLogs,
+    #[serde(default)]
+    pub(crate) authority: String,
+    #[serde(default)]
+    pub(crate) output: Option<PathBuf>,
+}
+
 /// What is kept from one run to the next.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The filters, because a checkpoint means nothing with others.
-    pub(crate) query: QueryAuditLogs,
+    #[serde(flatten)]
+    pub(crate) subject: Subject,
     /// How long the output was, where it is a file.
     pub(crate) written: Option<u64>,
     /// `None` where nothing has been read.
@@ -27,7 +37,7 @@ impl<'a> StateFile<'a> {
         Self { path }
     }
 
-    pub(crate) fn read(&self, query: &QueryAuditLogs) -> Result<Option<State>, Box<dyn Error>> {
+    pub(crate) fn read(&self, subject: &Subject) -> Result<Option<State>, Box<dyn Error>> {
         let path = self.path.display();
         let text = match fs::read_to_string(self.path) {
             Ok(text) => text,
@@ -36,10 +46,18 @@ impl<'a> StateFile<'a> {
         };
         let state: State = serde_json::from_str(&text)
             .map_err(|error| format!("{path} is no checkpoint: {error}"))?;
-        if state.query != *query {
-            return Err(format!("{path} is the checkpoint of an export with other filters").into());
-        }
-        Ok(Some(state))
+        let kept = &state.subject;
+        let other = if kept.query != subject.query {
+            "with other filters"
+        } else if kept.authority != subject.authority {
+            "from another instance"
+        } else if kept.output != subject.output {
+            // It would be cut back to the length that the other one had.
+            "to another output"
+        } else {
+            return Ok(Some(state));
+        };
+        Err(format!("{path} is the checkpoint of an export {other}").into())
     }
 
     /// There is the one state or the other in the file at any time, and never a part of one.

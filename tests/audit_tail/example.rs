@@ -248,15 +248,44 @@ async fn what_can_not_be_is_told() {
             .await
             .contains("with other filters")
     );
-    let kept = "{\"query\":{},\"written\":10,\"checkpoint\":null}";
-    std::fs::write(&checkpoint, kept).expect("written");
-    let output = scratch.file("audit.ndjson");
-    let output = output.to_str().expect("text");
-    assert!(
-        tell(&["--output", output])
-            .await
-            .contains("was it replaced?")
+    std::fs::write(
+        &checkpoint,
+        "{\"query\":{},\"authority\":\"https://other.example\"}",
+    )
+    .expect("written");
+    assert!(tell(&[]).await.contains("from another instance"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_is_not_the_one_of_the_checkpoint_is_left_alone() {
+    let scratch = Scratch::new("outputs");
+    let (checkpoint, output) = (
+        scratch.file("audit.checkpoint"),
+        scratch.file("audit.ndjson"),
     );
+    let fake = FakeIdpflare::new();
+    fake.seed(5);
+    let server = fake.serve().await.expect("a port");
+    let export_to = async |output: &Path| {
+        let mut command = against(&fake, &server);
+        command.arg("--checkpoint").arg(&checkpoint);
+        command.arg("--output").arg(output);
+        run(command).await
+    };
+    succeeded(&export_to(&output).await);
+
+    let other = scratch.file("other");
+    let content = "x".repeat(1 << 20);
+    std::fs::write(&other, &content).expect("written");
+    let refused = export_to(&other).await;
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("to another output"));
+    assert_eq!(std::fs::read_to_string(&other).expect("read"), content);
+
+    std::fs::write(&output, "{}").expect("written");
+    let refused = export_to(&output).await;
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("was it replaced?"));
 }
 
 /// Reads the first line, then closes the pipe.
