@@ -13,15 +13,20 @@
 //! twice; on stdout, the last batch may come again, and its first copy may break off in a line.
 
 mod arguments;
+#[path = "../support/broken_pipe.rs"]
+mod broken_pipe;
+#[path = "../support/causes.rs"]
+mod causes;
 mod export;
 mod output;
 mod state;
 
 use std::error::Error;
-use std::io;
 use std::process::ExitCode;
 
 use arguments::{Arguments, USAGE};
+use broken_pipe::is_broken_pipe;
+use causes::with_causes;
 use idpflare_management::Client;
 use idpflare_management::testing::FakeIdpflare;
 
@@ -61,21 +66,4 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .api_key(fake.api_key())
         .build()?;
     export::run(&client, arguments).await
-}
-
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

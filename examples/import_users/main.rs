@@ -7,6 +7,8 @@
 //! Ctrl-C, or anything else that ends it, the same command goes on.
 
 mod arguments;
+#[path = "../support/causes.rs"]
+mod causes;
 mod csv_rows;
 mod demo;
 mod import;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use idpflare_management::Client;
 
 use arguments::Arguments;
+use causes::with_causes;
 use import::Ending;
 
 /// Nothing was imported, because of what the program was given.
@@ -59,15 +62,4 @@ async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> {
         None if for_an_instance => Err("name the FILE to import".into()),
         None => demo::run(&arguments).await,
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,6 +4,10 @@
 //! it. With `IDPFLARE_AUTHORITY` and `IDPFLARE_API_KEY` set, the tour goes to that instance, and
 //! only reads.
 
+#[path = "../support/broken_pipe.rs"]
+mod broken_pipe;
+#[path = "../support/causes.rs"]
+mod causes;
 mod read;
 mod table;
 mod write;
@@ -12,6 +16,8 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use broken_pipe::is_broken_pipe;
+use causes::with_causes;
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::{Client, Scope};
 
@@ -117,21 +123,4 @@ fn carry_on(outcome: Outcome, out: &mut impl Write) -> Outcome {
         },
         Ok(()) => Ok(()),
     }
-}
-
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
