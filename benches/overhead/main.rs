@@ -8,9 +8,11 @@
 //! ```
 //!
 //! with the median time, the number of allocations and the bytes allocated of one run. For layers and
-//! stacks it is the excess over the bare mock, which is measured in turns with them.
+//! stacks it is the excess over the bare mock, which is measured in turns with them. `--instructions`
+//! adds ` instructions=N`, counted by valgrind, where that is installed.
 
 mod codec;
+mod instructions;
 mod layers;
 mod measure;
 mod mock;

@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 
+use crate::instructions::Repeat;
+
 /// How long one sample takes: long against the clock, short against interruptions.
 const SAMPLE: Duration = Duration::from_millis(2);
 
 pub(crate) struct Bench {
     only: Vec<String>,
     samples: usize,
+    counts_instructions: bool,
+    repeat: Option<Repeat>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Cost {
+struct Cost {
     nanos: f64,
     allocations: i64,
     bytes: i64,
@@ -25,10 +29,12 @@ impl Bench {
         let (options, only): (Vec<_>, Vec<_>) = std::env::args()
             .skip(1)
             .partition(|argument| argument.starts_with("--"));
-        let short = options.iter().any(|option| option == "--short");
+        let has = |name: &str| options.iter().any(|option| option == name);
         Self {
             only,
-            samples: if short { 5 } else { 301 },
+            samples: if has("--short") { 5 } else { 301 },
+            counts_instructions: has("--instructions"),
+            repeat: Repeat::asked_for(),
         }
     }
 
@@ -38,13 +44,15 @@ impl Bench {
 
     /// What `run` costs.
     pub(crate) fn case<T>(&mut self, name: &str, mut run: impl FnMut() -> T) {
-        if self.wants(name) {
+        if let Some(repeat) = &self.repeat {
+            repeat.run(name, || (), run);
+        } else if self.wants(name) {
             let iterations = iterations(&mut run);
             let mut nanos: Vec<_> = (0..self.samples)
                 .map(|_| sample(iterations, &mut run))
                 .collect();
             let (allocations, bytes) = allocations(&mut run);
-            print(
+            self.print(
                 name,
                 Cost {
                     nanos: median(&mut nanos),
@@ -63,6 +71,9 @@ impl Bench {
         mut base: impl FnMut() -> U,
         mut run: impl FnMut() -> T,
     ) {
+        if let Some(repeat) = &self.repeat {
+            return repeat.run(name, base, run);
+        }
         if !self.wants(name) {
             return;
         }
@@ -72,7 +83,7 @@ impl Bench {
             .collect();
         let (allocations_of_base, bytes_of_base) = allocations(&mut base);
         let (allocations, bytes) = allocations(&mut run);
-        print(
+        self.print(
             name,
             Cost {
                 nanos: median(&mut nanos),
@@ -81,15 +92,23 @@ impl Bench {
             },
         );
     }
-}
 
-fn print(name: &str, cost: Cost) {
-    let Cost {
-        nanos,
-        allocations,
-        bytes,
-    } = cost;
-    println!("overhead {name} ns={nanos:.0} allocs={allocations} bytes={bytes}");
+    fn print(&self, name: &str, cost: Cost) {
+        let Cost {
+            nanos,
+            allocations,
+            bytes,
+        } = cost;
+        print!("overhead {name} ns={nanos:.0} allocs={allocations} bytes={bytes}");
+        match self.counts_instructions.then(|| Repeat::count(name)) {
+            Some(Ok(instructions)) => println!(" instructions={instructions}"),
+            Some(Err(error)) => {
+                println!();
+                eprintln!("instructions of {name}: {error}");
+            }
+            None => println!(),
+        }
+    }
 }
 
 /// How often `run` fits into a sample.
