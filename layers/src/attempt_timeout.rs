@@ -4,11 +4,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::timeout::is_over;
+use crate::timeout::Timer;
 use crate::{BoxError, Call, Timeout, TimeoutScope};
 
 /// Bounds one attempt, from the moment it is handed to the service below until its reply, body
@@ -97,7 +97,7 @@ where
         };
         AttemptTimeoutFuture {
             future: Some(self.inner.call(request)),
-            sleep: end.map(sleep_until),
+            timer: Timer::until(end),
             ends_with_call: end.is_some() && end == by_call,
             started,
             limit: self.limit,
@@ -113,7 +113,7 @@ pin_project! {
         #[pin]
         future: Option<F>,
         #[pin]
-        sleep: Option<Sleep>,
+        timer: Timer,
         ends_with_call: bool,
         started: Instant,
         limit: Duration,
@@ -136,7 +136,7 @@ where
         if let Poll::Ready(outcome) = future.poll(cx) {
             return Poll::Ready(outcome.map_err(Into::into));
         }
-        if !is_over(this.sleep, cx) {
+        if !this.timer.poll_over(cx) {
             return Poll::Pending;
         }
         this.call.give_up(|| this.future.set(None));

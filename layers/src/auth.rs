@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::AUTHORIZATION;
@@ -65,6 +66,12 @@ use crate::{BoxError, Call, KeyHandle, Origin, ReplyHead};
 /// Layers outside of this one never see the key.
 #[derive(Clone, Debug)]
 pub struct ApiKeyLayer {
+    pinned: Arc<PinnedKey>,
+}
+
+/// One for all clones: there is one of the service for each call.
+#[derive(Debug)]
+struct PinnedKey {
     key: KeyHandle,
     origin: Origin,
 }
@@ -73,9 +80,9 @@ impl ApiKeyLayer {
     /// The key, or the handle on it, and the only origin that it is sent to.
     #[must_use]
     pub fn new(key: impl Into<KeyHandle>, origin: Origin) -> Self {
+        let key = key.into();
         Self {
-            key: key.into(),
-            origin,
+            pinned: Arc::new(PinnedKey { key, origin }),
         }
     }
 }
@@ -86,8 +93,7 @@ impl<S> Layer<S> for ApiKeyLayer {
     fn layer(&self, inner: S) -> Self::Service {
         ApiKeyAuth {
             inner,
-            key: self.key.clone(),
-            origin: self.origin.clone(),
+            pinned: Arc::clone(&self.pinned),
         }
     }
 }
@@ -96,8 +102,7 @@ impl<S> Layer<S> for ApiKeyLayer {
 #[derive(Clone, Debug)]
 pub struct ApiKeyAuth<S> {
     inner: S,
-    key: KeyHandle,
-    origin: Origin,
+    pinned: Arc<PinnedKey>,
 }
 
 impl<S, B, ResB> Service<http::Request<B>> for ApiKeyAuth<S>
@@ -114,18 +119,19 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        if !self.origin.matches(request.uri()) {
-            let mismatch = OriginMismatch::new(&self.origin, request.uri());
+        let PinnedKey { key, origin } = &*self.pinned;
+        if !origin.matches(request.uri()) {
+            let mismatch = OriginMismatch::new(origin, request.uri());
             return ApiKeyFuture {
                 state: State::Refused {
                     mismatch: Some(mismatch),
                 },
-                key: self.key.clone(),
+                pinned: Arc::clone(&self.pinned),
                 call: None,
             };
         }
         let call = Call::of(&request).cloned();
-        let state = match self.key.lookup() {
+        let state = match key.lookup() {
             Lookup::Found(authorization) => {
                 let headers = request.headers_mut();
                 headers.insert(AUTHORIZATION, authorization.clone());
@@ -148,7 +154,7 @@ where
         };
         ApiKeyFuture {
             state,
-            key: self.key.clone(),
+            pinned: Arc::clone(&self.pinned),
             call,
         }
     }
@@ -162,7 +168,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, R, S::Future, S::Response>,
-        key: KeyHandle,
+        pinned: Arc<PinnedKey>,
         call: Option<Call>,
     }
 }
@@ -266,7 +272,7 @@ where
                         let limit = call.attempt_limit();
                         limit.is_some_and(|limit| call.attempts() >= limit)
                     });
-                    match this.key.lookup_other_than(sent) {
+                    match this.pinned.key.lookup_other_than(sent) {
                         None => return Poll::Ready(Ok(reply)),
                         // Nobody would send it.
                         Some(Lookup::Ask(_)) if last => return Poll::Ready(Ok(reply)),
@@ -310,7 +316,7 @@ where
 impl<S: Service<R>, R> fmt::Debug for ApiKeyFuture<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKeyFuture")
-            .field("key", &self.key)
+            .field("key", &self.pinned.key)
             .finish_non_exhaustive()
     }
 }

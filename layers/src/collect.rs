@@ -8,12 +8,11 @@ use http::header::CONTENT_LENGTH;
 use http_body::Body;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::collect_error::Reason;
-use crate::timeout::is_over;
+use crate::timeout::Timer;
 use crate::{BoxError, Call, CollectError, ReplyHead};
 
 /// How much is set aside on the word of the server alone, in bytes. More is taken as it arrives.
@@ -134,9 +133,8 @@ pin_project! {
         Reading {
             #[pin]
             reading: Reading<B>,
-            // There once the body has kept it waiting.
-            #[pin]
-            deadline: Option<Sleep>,
+            // There once the body has kept it waiting; boxed, as what most replies need no room for.
+            deadline: Option<Pin<Box<Timer>>>,
         },
         Over,
     }
@@ -169,7 +167,7 @@ where
                 }
                 StateProjection::Reading {
                     mut reading,
-                    mut deadline,
+                    deadline,
                 } => {
                     if let Poll::Ready(reply) = reading.as_mut().poll(cx) {
                         return Poll::Ready(Ok(reply?.map(Full::new)));
@@ -177,10 +175,9 @@ where
                     let Some(call) = reading.call.clone() else {
                         return Poll::Pending;
                     };
-                    if deadline.is_none() {
-                        deadline.set(call.deadline().map(sleep_until));
-                    }
-                    if !is_over(deadline, cx) {
+                    let deadline =
+                        deadline.get_or_insert_with(|| Box::pin(Timer::until(call.deadline())));
+                    if !deadline.as_mut().poll_over(cx) {
                         return Poll::Pending;
                     }
                     call.give_up(|| this.state.set(State::Over));

@@ -4,11 +4,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::timeout::is_over;
+use crate::timeout::Timer;
 use crate::{BoxError, Call, CallLimit};
 
 /// Bounds a whole call: everything that happens in the layers below, readiness included, and the
@@ -113,7 +112,7 @@ where
         if let Some(limit) = CallLimit::of(&request) {
             call.limit_to(limit.get());
         }
-        let sleep = call.deadline().map(sleep_until);
+        let timer = Timer::until(call.deadline());
         let state = if mem::take(&mut self.inner_is_ready) {
             State::Calling {
                 future: self.inner.call(request),
@@ -122,11 +121,13 @@ where
             // The clone stays behind: the one that was asked for readiness is the one to call.
             let clone = self.inner.clone();
             State::Waiting {
-                inner: mem::replace(&mut self.inner, clone),
-                request: Some(request),
+                waiting: Box::new(Waiting {
+                    inner: mem::replace(&mut self.inner, clone),
+                    request: Some(request),
+                }),
             }
         };
-        DeadlineFuture { state, sleep, call }
+        DeadlineFuture { state, timer, call }
     }
 }
 
@@ -139,7 +140,7 @@ pin_project! {
         #[pin]
         state: State<S, R, S::Future>,
         #[pin]
-        sleep: Option<Sleep>,
+        timer: Timer,
         call: Call,
     }
 }
@@ -147,10 +148,16 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, R, F> {
-        Waiting { inner: S, request: Option<R> },
+        // Boxed, as what most calls need no room for.
+        Waiting { waiting: Box<Waiting<S, R>> },
         Calling { #[pin] future: F },
         Over,
     }
+}
+
+struct Waiting<S, R> {
+    inner: S,
+    request: Option<R>,
 }
 
 impl<S, R> Future for DeadlineFuture<S, R>
@@ -170,13 +177,13 @@ where
                     }
                     break;
                 }
-                StateProjection::Waiting { inner, request } => {
-                    let Poll::Ready(ready) = inner.poll_ready(cx) else {
+                StateProjection::Waiting { waiting } => {
+                    let Poll::Ready(ready) = waiting.inner.poll_ready(cx) else {
                         break;
                     };
                     ready.map_err(Into::into)?;
-                    match request.take() {
-                        Some(request) => inner.call(request),
+                    match waiting.request.take() {
+                        Some(request) => waiting.inner.call(request),
                         None => break,
                     }
                 }
@@ -184,7 +191,7 @@ where
             };
             this.state.set(State::Calling { future });
         }
-        if is_over(this.sleep, cx) {
+        if this.timer.poll_over(cx) {
             this.call.give_up(|| this.state.set(State::Over));
             return Poll::Ready(Err(Box::new(this.call.expired())));
         }

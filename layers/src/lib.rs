@@ -101,6 +101,7 @@ mod rate_limit_headers;
 mod rate_limited;
 mod redact;
 mod refusal;
+mod request_copy;
 mod retry;
 mod retry_after;
 mod retry_budget;

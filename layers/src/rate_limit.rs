@@ -126,10 +126,12 @@ where
             None => {
                 let clone = self.inner.clone();
                 State::Waiting {
-                    // The clone stays behind: the one that is ready is the one to call.
-                    inner: mem::replace(&mut self.inner, clone),
-                    request: Some(request),
-                    wait: PermitWait::new(&limiter, call),
+                    waiting: Box::pin(Waiting {
+                        // The clone stays behind: the one that is ready is the one to call.
+                        inner: mem::replace(&mut self.inner, clone),
+                        request: Some(request),
+                        wait: PermitWait::new(&limiter, call),
+                    }),
                 }
             }
         };
@@ -152,8 +154,18 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<S, R, F> {
-        Waiting { inner: S, request: Option<R>, #[pin] wait: PermitWait },
+        // Boxed, as what most calls need no room for.
+        Waiting { waiting: Pin<Box<Waiting<S, R>>> },
         Calling { #[pin] future: F, entered: Option<Entered> },
+    }
+}
+
+pin_project! {
+    struct Waiting<S, R> {
+        inner: S,
+        request: Option<R>,
+        #[pin]
+        wait: PermitWait,
     }
 }
 
@@ -168,17 +180,14 @@ where
         let mut this = self.project();
         loop {
             let calling = match this.state.as_mut().project() {
-                StateProjection::Waiting {
-                    inner,
-                    request,
-                    wait,
-                } => {
-                    let entered = ready!(wait.poll(cx))?;
-                    let Some(request) = request.take() else {
+                StateProjection::Waiting { waiting } => {
+                    let waiting = waiting.as_mut().project();
+                    let entered = ready!(waiting.wait.poll(cx))?;
+                    let Some(request) = waiting.request.take() else {
                         return Poll::Pending;
                     };
                     State::Calling {
-                        future: inner.call(request),
+                        future: waiting.inner.call(request),
                         entered: Some(entered),
                     }
                 }

@@ -1,17 +1,17 @@
 use std::fmt;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::request_copy::RequestCopy;
 use crate::retry_progress::Progress;
-use crate::timeout::is_over;
+use crate::timeout::Timer;
 use crate::{AttemptOutcome, BoxError, Call, Failure, ReplyHead, RetryOverride, RetryPolicy};
 
 /// Sends a request again where that is safe and may help, as its [`RetryPolicy`] says.
@@ -138,19 +138,19 @@ where
         let attempts = RetryOverride::of(&request).attempts_or(self.policy.max_attempts());
         call.limit_attempts(attempts);
         let mut progress = Progress::new(&request, &call);
-        let copy = (call.attempt_limit() != Some(1)).then(|| request.clone());
-
-        // The clone stays behind: the one that was asked for readiness is the one to call.
-        let clone = self.inner.clone();
-        let mut service = mem::replace(&mut self.inner, clone);
+        let again = (call.attempt_limit() != Some(1)).then(|| {
+            Box::new(Again {
+                service: self.inner.clone(),
+                request: RequestCopy::of(&request, &call),
+            })
+        });
         progress.begins();
         progress.hands_on(&call);
         RetryFuture {
             state: State::Calling {
-                future: service.call(request),
+                future: self.inner.call(request),
             },
-            service,
-            request: copy,
+            again,
             progress,
             call,
             policy: Arc::clone(&self.policy),
@@ -166,10 +166,8 @@ pin_project! {
     {
         #[pin]
         state: State<S, S::Future>,
-        // What later attempts are made with clones of.
-        service: S,
-        // What later attempts send; `None` where there can't be any.
-        request: Option<http::Request<B>>,
+        // `None` where there can't be a second attempt; boxed, as what most calls need no room for.
+        again: Option<Box<Again<S, B>>>,
         progress: Progress,
         call: Call,
         policy: Arc<RetryPolicy>,
@@ -186,13 +184,19 @@ pin_project! {
     }
 }
 
+/// What later attempts are made with clones of.
+struct Again<S, B> {
+    service: S,
+    request: RequestCopy<B>,
+}
+
 pin_project! {
     #[project = StateProjection]
     enum State<S, F> {
         Calling { #[pin] future: F },
         Waiting { #[pin] sleep: Sleep },
         // Waits for `service`, at most until the deadline.
-        Readying { service: S, #[pin] deadline: Option<Sleep> },
+        Readying { service: S, #[pin] deadline: Timer },
         Over,
     }
 }
@@ -219,15 +223,16 @@ where
                     let readiness = service.poll_ready(cx).map_err(Into::into);
                     // Looked at even where the service is ready: nothing is sent after it.
                     let late = this.call.remaining().is_some_and(|left| left.is_zero());
-                    let late = late || (readiness.is_pending() && is_over(deadline, cx));
+                    let late = late || (readiness.is_pending() && deadline.poll_over(cx));
                     match readiness {
                         _ if late => Err(this.call.expired().into()),
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Err(error)) => Err(error),
                         Poll::Ready(Ok(())) => {
-                            let Some(request) = this.request.clone() else {
+                            let Some(again) = this.again else {
                                 return Poll::Pending;
                             };
+                            let request = again.request.to_request();
                             this.progress.hands_on(this.call);
                             let future = service.call(request);
                             this.state.set(State::Calling { future });
@@ -261,7 +266,7 @@ where
         let outcome = AttemptOutcome::of(outcome);
         this.progress.ends(this.call, &outcome);
         let delay = this.policy.decide(this.progress, this.call, &outcome);
-        delay.filter(|_| this.request.is_some())
+        delay.filter(|_| this.again.is_some())
     }
 
     /// Keeps what is to be known of an outcome that is not the last, and begins to wait.
@@ -293,10 +298,13 @@ where
     /// Begins the next attempt.
     fn begin(self: Pin<&mut Self>) {
         let mut this = self.project();
+        let Some(again) = this.again else {
+            return this.state.set(State::Over);
+        };
         this.progress.begins();
         this.state.set(State::Readying {
-            service: this.service.clone(),
-            deadline: this.call.deadline().map(sleep_until),
+            service: again.service.clone(),
+            deadline: Timer::until(this.call.deadline()),
         });
     }
 }

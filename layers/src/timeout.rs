@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Which limit ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,11 +77,42 @@ impl fmt::Display for Timeout {
 
 impl Error for Timeout {}
 
+pin_project! {
+    /// The end of a wait. What never has to wait needs no timer, so there is one only from the first
+    /// time on that something asks for the end.
+    #[project = TimerProjection]
+    pub(crate) enum Timer {
+        Never,
+        Idle { end: Instant },
+        Set { #[pin] sleep: Sleep },
+    }
+}
+
+impl Timer {
+    pub(crate) fn until(end: Option<Instant>) -> Self {
+        end.map_or(Self::Never, |end| Self::Idle { end })
+    }
+
+    /// Whether the end has come. If not, the task is woken then.
+    pub(crate) fn poll_over(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        if let TimerProjection::Idle { end } = self.as_mut().project() {
+            let sleep = sleep_until(*end);
+            self.set(Self::Set { sleep });
+        }
+        match self.project() {
+            TimerProjection::Set { sleep } => has_come(sleep, cx),
+            _ => false,
+        }
+    }
+}
+
 /// Whether `sleep` is over; where there is none, it never is.
 pub(crate) fn is_over(sleep: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> bool {
-    sleep.as_pin_mut().is_some_and(|sleep| {
-        // A task that has used up its cooperative budget is told "pending" by every timer, so the
-        // clock is asked too.
-        sleep.deadline() <= Instant::now() || sleep.poll(cx).is_ready()
-    })
+    sleep.as_pin_mut().is_some_and(|sleep| has_come(sleep, cx))
+}
+
+/// A task that has used up its cooperative budget is told "pending" by every timer, so the clock is
+/// asked too.
+fn has_come(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> bool {
+    sleep.deadline() <= Instant::now() || sleep.poll(cx).is_ready()
 }
