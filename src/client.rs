@@ -209,8 +209,7 @@ where
         &self,
         request: R,
     ) -> impl Future<Output = Result<R::Response, Error>> + use<S, B, R> {
-        let execution = self.execute(request);
-        async { Ok(execution.await?.into_body()) }
+        self.perform(request, |_, value| value)
     }
 
     /// Performs an operation and returns its value with the reply's status, headers and extensions.
@@ -222,6 +221,15 @@ where
         &self,
         request: R,
     ) -> impl Future<Output = Result<http::Response<R::Response>, Error>> + use<S, B, R> {
+        self.perform(request, |reply, value| reply.map(|_| value))
+    }
+
+    /// In one future: each that is wrapped in another is moved and kept twice.
+    fn perform<R: ApiRequest, T>(
+        &self,
+        request: R,
+        finish: fn(http::Response<Bytes>, R::Response) -> T,
+    ) -> impl Future<Output = Result<T, Error>> + use<S, B, R, T> {
         let mut service = self.service.clone();
         // Here, so that a password in the request is not kept for as long as the call takes.
         let prepared = self.prepare(&request);
@@ -235,7 +243,10 @@ where
                 .map_err(|timeout| reader.failed(timeout))?
                 .map_err(|error| reader.failed(error))?;
             let reply = reader.read(service.call(http)).await?;
-            reader.decode::<R>(reply)
+            match R::decode(&reply) {
+                Ok(value) => Ok(finish(reply, value)),
+                Err(error) => Err(reader.undecodable(reply, error)),
+            }
         }
     }
 }
@@ -331,7 +342,7 @@ where
         let sent = self.service.call(http);
         Box::pin(async move {
             let reply = reader.read(sent).await?;
-            Ok(reader.decode::<R>(reply)?.into_body())
+            R::decode(&reply).map_err(|error| reader.undecodable(reply, error))
         })
     }
 }

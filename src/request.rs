@@ -2,6 +2,7 @@ mod options;
 mod query;
 mod reserved;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -26,6 +27,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// Room for a query, in bytes, before more is needed.
+const QUERY_LENGTH: usize = 96;
 
 /// One operation of the API, with its arguments: what it sends, and how its reply is read.
 ///
@@ -150,13 +154,10 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     fn new(authority: &'a Authority, operation: &'static Operation) -> Self {
-        let base = authority.base_path();
-        let mut path = String::with_capacity(base.len() + operation.path_template.len() + 64);
-        path.push_str(base);
         Self {
             authority,
             operation,
-            path,
+            path: String::new(),
             template: operation.path_template,
             has_query: false,
             body: None,
@@ -189,8 +190,10 @@ impl<'a> Encoder<'a> {
                 "{hole} is {id:?}, which URL parsers take for another path"
             )));
         }
+        let segment = Cow::from(utf8_percent_encode(id, SEGMENT));
+        self.reserve(literal.len() + segment.len() + rest.len());
         self.path.push_str(literal);
-        self.path.extend(utf8_percent_encode(id, SEGMENT));
+        self.path.push_str(&segment);
         self.template = rest;
         Ok(())
     }
@@ -205,7 +208,7 @@ impl<'a> Encoder<'a> {
         let Some(value) = value else {
             return Ok(());
         };
-        self.complete_path()?;
+        self.complete_path(QUERY_LENGTH)?;
         self.path.push(if self.has_query { '&' } else { '?' });
         self.has_query = true;
         self.path.extend(byte_serialize(name.as_bytes()));
@@ -237,17 +240,33 @@ impl<'a> Encoder<'a> {
         self.options.extend(options)
     }
 
-    fn complete_path(&mut self) -> Result<(), EncodeError> {
+    /// Makes room for `more` bytes behind the path, too.
+    fn complete_path(&mut self, more: usize) -> Result<(), EncodeError> {
         if let Some((_, hole, _)) = next_hole(self.template) {
             return Err(EncodeError(format!("{hole} is not given")));
+        }
+        if !self.has_query {
+            self.reserve(self.template.len() + more);
         }
         self.path.push_str(self.template);
         self.template = "";
         Ok(())
     }
 
+    /// Makes room for so many bytes more, and for the base that all paths begin with. No more than
+    /// that: what fills a string to the brim becomes [`Bytes`] as it is.
+    fn reserve(&mut self, bytes: usize) {
+        if self.path.is_empty() {
+            let base = self.authority.base_path();
+            self.path.reserve_exact(base.len() + bytes);
+            self.path.push_str(base);
+        } else {
+            self.path.reserve(bytes);
+        }
+    }
+
     fn finish(mut self) -> Result<http::Request<Full<Bytes>>, EncodeError> {
-        self.complete_path()?;
+        self.complete_path(0)?;
         let length = self.path.len();
         let path = http::uri::PathAndQuery::from_maybe_shared(Bytes::from(self.path))
             .map_err(|_| EncodeError(format!("path and query are too long: {length} bytes")))?;

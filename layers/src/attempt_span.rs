@@ -129,6 +129,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let span = span(&request, &self.shown);
         let call = (!span.is_disabled()).then(|| Call::of_or_insert(&mut request));

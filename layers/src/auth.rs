@@ -118,6 +118,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let PinnedKey { key, origin } = &*self.pinned;
         if !origin.matches(request.uri()) {

@@ -1,5 +1,8 @@
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -124,6 +127,11 @@ impl Call {
     ///
     /// [`Timeout`], of scope [`Call`](crate::TimeoutScope::Call), where the deadline came first.
     pub async fn before_deadline<F: Future>(&self, future: F) -> Result<F::Output, Timeout> {
+        let mut future = pin!(future);
+        // What is there at once needs no timer.
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+            return Ok(output);
+        }
         match self.deadline() {
             None => Ok(future.await),
             Some(deadline) => tokio::time::timeout_at(deadline, future)

@@ -78,6 +78,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         // What it is given is looked at only where somebody listens.
         let span = tracing::info_span!(

@@ -106,6 +106,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
         call.limit_to(self.limit);

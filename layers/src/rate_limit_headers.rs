@@ -43,6 +43,9 @@ static PAIRS: [(HeaderName, HeaderName); 2] = [
 /// with the reply's own `Date`; one in the past is zero.
 pub(crate) fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let refused = status == StatusCode::TOO_MANY_REQUESTS;
+    if !refused && status != StatusCode::SERVICE_UNAVAILABLE && !tells_of_quotas(headers) {
+        return None;
+    }
     let quota = Quotas::of(refused, headers);
     if !(refused || quota.used_up || status == StatusCode::SERVICE_UNAVAILABLE) {
         return None;
@@ -52,6 +55,13 @@ pub(crate) fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration>
         None if refused || quota.used_up => Some(quota.reset.unwrap_or(UNTOLD)),
         None => None,
     }
+}
+
+fn tells_of_quotas(headers: &HeaderMap) -> bool {
+    headers.contains_key(&RATE_LIMIT)
+        || PAIRS
+            .iter()
+            .any(|(remaining, _)| headers.contains_key(remaining))
 }
 
 /// What is said of all quotas together.

@@ -133,6 +133,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
         let attempts = RetryOverride::of(&request).attempts_or(self.policy.max_attempts());

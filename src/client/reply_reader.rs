@@ -7,7 +7,7 @@ use idpflare_layers::{
     collect, find_source, is_refusal,
 };
 
-use crate::{ApiRequest, Error};
+use crate::{DecodeError, Error};
 
 /// What is needed to read the reply of one call, apart from the client: the future of a
 /// [`Service`](tower::Service) does not borrow it.
@@ -131,18 +131,9 @@ impl ReplyReader {
         Err(Error::reply(self.operation, &self.call, reply).with_safety(self.safety))
     }
 
-    /// The value that a successful reply holds.
-    pub(super) fn decode<R: ApiRequest>(
-        &self,
-        reply: http::Response<Bytes>,
-    ) -> Result<http::Response<R::Response>, Error> {
-        match R::decode(&reply) {
-            Ok(value) => Ok(reply.map(|_| value)),
-            Err(error) => {
-                let error = Error::decode(self.operation, &self.call, reply, error);
-                Err(error.with_safety(self.safety))
-            }
-        }
+    /// What a successful reply comes to that does not hold what it should.
+    pub(super) fn undecodable(&self, reply: http::Response<Bytes>, error: DecodeError) -> Error {
+        Error::decode(self.operation, &self.call, reply, error).with_safety(self.safety)
     }
 
     pub(crate) fn failed(&self, error: impl Into<BoxError>) -> Error {

@@ -13,9 +13,8 @@ use idpflare_layers::{
     CollectLayer, DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter,
     RetryLayer, RetryPolicy, TransportError,
 };
-use tower::filter::FilterLayer;
+use tower::filter::{FilterLayer, Predicate};
 use tower::{Layer, Service};
-use tower_http::set_header::SetRequestHeaderLayer;
 
 use super::{BoxService, Stack, StackLayer};
 
@@ -78,23 +77,10 @@ impl Settings {
 
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
     /// slots.
-    pub(crate) fn below(
-        &self,
-    ) -> (
-        FilterLayer<Checked>,
-        FixedHeader,
-        FixedHeader,
-        DeliveryLayer,
-    ) {
-        // One layer each: the one for several headers allocates for them whenever it is cloned.
+    pub(crate) fn below(&self) -> (FilterLayer<Outgoing>, DeliveryLayer) {
         let user_agent = self.user_agent.clone();
-        let accept = HeaderValue::from_static("application/json");
-        (
-            FilterLayer::new(has_call as Checked),
-            SetRequestHeaderLayer::if_not_present(USER_AGENT, user_agent),
-            SetRequestHeaderLayer::if_not_present(ACCEPT, accept),
-            DeliveryLayer::new(),
-        )
+        let outgoing = Outgoing { user_agent };
+        (FilterLayer::new(outgoing), DeliveryLayer::new())
     }
 }
 
@@ -121,16 +107,33 @@ type Layers = (
     CollectLayer,
 );
 
-type FixedHeader = SetRequestHeaderLayer<HeaderValue>;
-type Checked = fn(Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, BoxError>;
-
-/// Refuses a request that has lost the [`Call`] of the client: what was sent could not be counted any
+/// Gives a request the headers that all have, where it has no others of these names.
+///
+/// One that has lost the [`Call`] of the client is refused: what was sent could not be counted any
 /// more, and a create would be sent again as one that never was.
-fn has_call(request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, BoxError> {
-    // Layers further in have made another call, which knows of nothing.
-    if Call::of(&request).is_some_and(Call::has_recorder) {
-        return Ok(request);
+///
+/// A step for each of these would move the request once more, which takes as long as the step.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    user_agent: HeaderValue,
+}
+
+impl Predicate<Request<Full<Bytes>>> for Outgoing {
+    type Request = Request<Full<Bytes>>;
+
+    fn check(&mut self, mut request: Self::Request) -> Result<Self::Request, BoxError> {
+        // Layers further in have made another call, which knows of nothing.
+        if !Call::of(&request).is_some_and(Call::has_recorder) {
+            let error = "a layer has dropped the extensions of the request: keep them where a new request is made of it";
+            return Err(TransportError::not_sent(error.into()).permanent().into());
+        }
+        let headers = request.headers_mut();
+        headers
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.user_agent.clone());
+        headers
+            .entry(ACCEPT)
+            .or_insert_with(|| HeaderValue::from_static("application/json"));
+        Ok(request)
     }
-    let error = "a layer has dropped the extensions of the request: keep them where a new request is made of it";
-    Err(TransportError::not_sent(error.into()).permanent().into())
 }
