@@ -1,12 +1,13 @@
-//! Comma-separated values, below the names of the fields.
+//! Comma-separated values, below the names of the fields: a row is one line, so that a quote too few
+//! or too many spoils no other.
 
 use std::io::BufRead;
 
-use csv::{ReaderBuilder, StringRecord};
 use idpflare_management::CreateUser;
 use idpflare_management::workflows::ImportRow;
 
-use crate::lines::{LONGEST, Lines};
+use crate::csv_values::values;
+use crate::lines::Lines;
 
 const FIELDS: [&str; 10] = [
     "email",
@@ -29,11 +30,15 @@ pub(crate) struct CsvRows<R> {
 impl<R: BufRead> CsvRows<R> {
     /// Reads the first row. A file with nothing in it has no users.
     pub(crate) fn new(mut lines: Lines<R>) -> Result<Self, String> {
-        let names = match next_record(&mut lines) {
+        let names = match next_row(&mut lines) {
             Some((_, names)) => names.map_err(|error| format!("in the first row: {error}"))?,
-            None => StringRecord::new(),
+            None => Vec::new(),
         };
         let fields: Vec<_> = names.iter().map(|name| name.trim().to_owned()).collect();
+        // First of all: without names, what is there may be a password.
+        if !fields.is_empty() && !fields.iter().any(|name| name == "email") {
+            return Err(String::from("in the first row: there is no column email"));
+        }
         for (column, name) in fields.iter().enumerate() {
             if !FIELDS.contains(&&**name) {
                 let known = FIELDS.join(", ");
@@ -45,21 +50,18 @@ impl<R: BufRead> CsvRows<R> {
                 return Err(format!("in the first row: {name} is there twice"));
             }
         }
-        if !fields.is_empty() && !fields.iter().any(|name| name == "email") {
-            return Err(String::from("in the first row: there is no column email"));
-        }
         Ok(Self { lines, fields })
     }
 
-    fn user(&self, record: &StringRecord) -> Result<CreateUser, String> {
-        if record.len() != self.fields.len() {
-            let (has, expected) = (record.len(), self.fields.len());
+    fn user(&self, values: &[String]) -> Result<CreateUser, String> {
+        if values.len() != self.fields.len() {
+            let (has, expected) = (values.len(), self.fields.len());
             return Err(format!(
                 "it has {has} values, and there are {expected} columns"
             ));
         }
         let mut user = CreateUser::new("");
-        for (name, value) in self.fields.iter().zip(record) {
+        for (name, value) in self.fields.iter().zip(values) {
             if !value.is_empty() {
                 set(&mut user, name, value)?;
             }
@@ -72,50 +74,16 @@ impl<R: BufRead> Iterator for CsvRows<R> {
     type Item = ImportRow;
 
     fn next(&mut self) -> Option<ImportRow> {
-        let (line, record) = next_record(&mut self.lines)?;
-        let user = record.and_then(|record| self.user(&record));
+        let (line, values) = next_row(&mut self.lines)?;
+        let user = values.and_then(|values| self.user(&values));
         Some(ImportRow::from((line, user)))
     }
 }
 
-/// The next row and where it begins: several lines, where there are ends of lines in quotes.
-fn next_record<R: BufRead>(lines: &mut Lines<R>) -> Option<(u64, Result<StringRecord, String>)> {
-    let mut text = lines.find(|line| !line.as_ref().is_ok_and(|text| text.trim().is_empty()))?;
-    let first = lines.number();
-    loop {
-        let record = match &mut text {
-            Err(error) => Err(std::mem::take(error)),
-            Ok(text) if text.matches('"').count() % 2 == 0 => parse(text),
-            Ok(open) if open.len() <= LONGEST => match lines.next() {
-                Some(Ok(more)) => {
-                    open.push('\n');
-                    open.push_str(&more);
-                    continue;
-                }
-                Some(Err(error)) => Err(format!("line {}: {error}", lines.number())),
-                None => Err(not_closed(first, lines.number())),
-            },
-            Ok(_) => Err(not_closed(first, lines.number())),
-        };
-        return Some((first, record));
-    }
-}
-
-fn not_closed(first: u64, last: u64) -> String {
-    format!("a quote is not closed, so that lines {first} to {last} can't be read")
-}
-
-fn parse(text: &str) -> Result<StringRecord, String> {
-    let mut reader = ReaderBuilder::new();
-    let mut reader = reader
-        .has_headers(false)
-        .flexible(true)
-        .from_reader(text.as_bytes());
-    let mut records = reader.records();
-    match (records.next(), records.next()) {
-        (Some(Ok(record)), None) => Ok(record),
-        _ => Err(String::from("a quote is out of place")),
-    }
+/// The next row and its line.
+fn next_row<R: BufRead>(lines: &mut Lines<R>) -> Option<(u64, Result<Vec<String>, String>)> {
+    let line = lines.find(|line| !line.as_ref().is_ok_and(|text| text.trim().is_empty()))?;
+    Some((lines.number(), line.and_then(|text| values(&text))))
 }
 
 fn set(user: &mut CreateUser, name: &str, value: &str) -> Result<(), String> {

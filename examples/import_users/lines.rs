@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 /// More than any user takes.
-pub(crate) const LONGEST: usize = 1024 * 1024;
+const LONGEST: usize = 1024 * 1024;
 
 pub(crate) struct Lines<R> {
     input: R,

@@ -1,5 +1,4 @@
-//! Imports users from a file: NDJSON, one `CreateUser` a line, or CSV with the fields' names in its
-//! first row.
+//! Imports users from a file, one a line: NDJSON, a `CreateUser` each, or CSV below the fields' names.
 //!
 //! `cargo run --example import_users` writes a file with some faults in it and imports it into a fake
 //! IDPFlare on a loopback port. With `IDPFLARE_AUTHORITY` and `IDPFLARE_API_KEY` set,
@@ -10,6 +9,7 @@ mod arguments;
 #[path = "../support/causes.rs"]
 mod causes;
 mod csv_rows;
+mod csv_values;
 mod demo;
 mod import;
 mod interrupt;

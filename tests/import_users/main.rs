@@ -1,9 +1,16 @@
 //! Imports of many users: policies, failures of every kind, ledgers, and breaks at any point.
 
+#[path = "../../examples/import_users/csv_rows.rs"]
+mod csv_rows;
+#[path = "../../examples/import_users/csv_values.rs"]
+mod csv_values;
+#[path = "../../examples/import_users/lines.rs"]
+mod lines;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod breaks;
+mod csv_lines;
 mod faults;
 mod files;
 mod kill;
