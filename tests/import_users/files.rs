@@ -1,9 +1,10 @@
 //! Files of all kinds, as the example reads them.
 
 use std::fs;
+use std::time::Duration;
 
-use idpflare_management::testing::{FakeIdpflare, FakeServer};
-use idpflare_management::{Scope, User};
+use idpflare_management::testing::{FakeIdpflare, FakeServer, Fault, FaultRule, FaultScript};
+use idpflare_management::{ApiRequest, CreateUser, Scope, User};
 
 use crate::program::{Output, Program};
 use crate::scratch::Scratch;
@@ -257,10 +258,6 @@ async fn policies_and_rights() {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c() {
-    use std::time::Duration;
-
-    use idpflare_management::testing::{Fault, FaultRule, FaultScript};
-
     let site = Site::new().await;
     let rule = FaultRule::new(Fault::delay(Duration::from_millis(20))).probability(1.0);
     site.fake.set_faults(FaultScript::new().rule(rule));
@@ -297,6 +294,39 @@ async fn ctrl_c() {
         (Some(0), there)
     );
     assert_eq!(count(&output, "created"), 200 - there);
+}
+
+/// While one goes on, the same command says which file is in use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_at_once() {
+    let site = Site::new().await;
+    let never = FaultRule::new(Fault::delay(Duration::from_secs(3600)));
+    let never = never.operation(CreateUser::OPERATION).probability(1.0);
+    site.fake.set_faults(FaultScript::new().rule(never));
+    let file = site.scratch.file("users.csv");
+    fs::write(&file, "email\nada@example.com\nalan@example.com\n").expect("written");
+    let key = site.fake.api_key();
+    let program = || Program::importing_to(&site.server, &key, &file);
+    let mut first = program().arguments(&["--concurrency", "1"]).start();
+    // It is made before it is locked, and locked before anything is in it.
+    while fs::metadata(site.scratch.file("users.csv.ledger")).map_or(0, |ledger| ledger.len()) == 0
+    {
+        assert!(first.goes_on());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let second = program().output().await;
+    assert_eq!(second.code, Some(2), "{}", second.stderr);
+    let says = format!(
+        "import_users: the ledger {}.ledger is in use by another run",
+        file.display()
+    );
+    assert_eq!(second.stderr.trim_end(), says);
+    // Nothing is left of one that was killed.
+    assert!(first.goes_on());
+    drop(first);
+    site.fake.clear_faults();
+    let third = program().output().await;
+    assert_eq!((third.code, count(&third, "created")), (Some(0), 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

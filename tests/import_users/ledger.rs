@@ -6,7 +6,8 @@ use std::path::Path;
 use futures_util::stream;
 use idpflare_management::testing::FakeIdpflare;
 use idpflare_management::workflows::{
-    FileLedger, Fsync, ImportReport, ImportUsers, Ledger, LedgerEntry, LedgerErrorKind, LedgerMark,
+    FileLedger, Fsync, ImportFailure, ImportReport, ImportUsers, Ledger, LedgerEntry, LedgerError,
+    LedgerErrorKind, LedgerMark,
 };
 use idpflare_management::{Client, CreateUser};
 use serde_json::Value;
@@ -182,6 +183,7 @@ async fn what_was_lost_of_the_end_may_be_anything() {
         ledger.open(job).await.expect("it opens");
         let entry = LedgerEntry::new(5, "new@example.com", LedgerMark::Failed);
         ledger.record(job, &entry).await.expect("it is kept");
+        drop(ledger);
         let state = FileLedger::new(&path).open(job).await.expect("it opens");
         assert_eq!((state.len(), state.is_empty()), (5, false));
         assert_eq!(state.mark("NEW@example.com"), Some(LedgerMark::Failed));
@@ -252,21 +254,112 @@ async fn a_place_that_can_not_be_written_is_named_before_anything_is_sent() {
     assert_eq!(error.kind(), LedgerErrorKind::Io);
 }
 
+const JOB: &str = "users";
+
+fn entry(line: u64) -> LedgerEntry {
+    LedgerEntry::new(line, "ada@example.com", LedgerMark::Sending)
+}
+
+fn in_use(path: &Path, error: &LedgerError) {
+    assert_eq!(error.kind(), LedgerErrorKind::InUse, "{error}");
+    let says = format!("the ledger {} is in use by another run", path.display());
+    assert_eq!(error.to_string(), says);
+}
+
 #[tokio::test]
-async fn two_runs_at_once_do_not_spoil_it() {
+async fn one_run_at_a_time_has_it() {
     let scratch = Scratch::new();
     let path = scratch.file("ledger");
     let (first, second) = (FileLedger::new(&path), FileLedger::new(&path));
-    let entry = |line| LedgerEntry::new(line, "ada@example.com", LedgerMark::Sending);
-    first.open("users").await.expect("it opens");
-    first.record("users", &entry(1)).await.expect("it is kept");
-    second.open("users").await.expect("it opens");
-    first.record("users", &entry(2)).await.expect("it is kept");
-    for _ in 0..2 {
-        let refused = second.record("users", &entry(3)).await;
-        assert_eq!(refused.expect_err("in use").kind(), LedgerErrorKind::Io);
-    }
-    first.record("users", &entry(4)).await.expect("it is kept");
+    first.open(JOB).await.expect("it opens");
+    first.record(JOB, &entry(1)).await.expect("it is kept");
+    in_use(&path, &second.open(JOB).await.expect_err("in use"));
+    first.record(JOB, &entry(2)).await.expect("it is kept");
+    // The next run of the same program.
+    first.open(JOB).await.expect("it opens");
+    in_use(&path, &second.open(JOB).await.expect_err("in use"));
+    drop(first);
+    second.open(JOB).await.expect("it opens");
+    second.record(JOB, &entry(3)).await.expect("it is kept");
     let text = fs::read_to_string(&path).expect("a ledger");
     assert_eq!(text.lines().count(), 4);
+}
+
+#[tokio::test]
+async fn of_two_that_begin_it_one_has_it() {
+    let scratch = Scratch::new();
+    let path = scratch.file("ledger");
+    let (first, second) = (FileLedger::new(&path), FileLedger::new(&path));
+    first.open(JOB).await.expect("there is none");
+    second.open(JOB).await.expect("there is none");
+    first.record(JOB, &entry(1)).await.expect("it is kept");
+    let refused = second.record(JOB, &entry(2)).await;
+    in_use(&path, &refused.expect_err("in use"));
+    let text = fs::read_to_string(&path).expect("a ledger");
+    assert_eq!(text.lines().count(), 2);
+
+    // Where the first has ended meanwhile, the second has not seen what it did.
+    let third = FileLedger::new(&path);
+    fs::remove_file(&path).expect("removed");
+    third.open(JOB).await.expect("there is none");
+    fs::write(&path, &text).expect("written");
+    let refused = third.record(JOB, &entry(2)).await.expect_err("in use");
+    assert_eq!(refused.kind(), LedgerErrorKind::InUse, "{refused}");
+    assert!(refused.to_string().contains(" was written by another run "));
+    assert_eq!(fs::read_to_string(&path).expect("a ledger"), text);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_again_is_not_written() {
+    let scratch = Scratch::new();
+    let path = scratch.file("ledger");
+    let ledger = FileLedger::new(&path);
+    let huge = "a".repeat(8 * 1024 * 1024);
+    let refused = ledger
+        .record(&huge, &entry(1))
+        .await
+        .expect_err("too large");
+    assert_eq!(refused.kind(), LedgerErrorKind::TooLarge, "{refused}");
+    assert!(!path.exists());
+
+    ledger.record(JOB, &entry(1)).await.expect("it is kept");
+    let before = fs::read(&path).expect("a ledger");
+    let large = LedgerEntry::new(2, &huge, LedgerMark::Sending);
+    let refused = ledger.record(JOB, &large).await.expect_err("too large");
+    assert_eq!(refused.kind(), LedgerErrorKind::TooLarge, "{refused}");
+    assert_eq!(fs::read(&path).expect("a ledger"), before);
+    ledger.record(JOB, &entry(3)).await.expect("it is kept");
+
+    // The longest that is taken can be read.
+    let rest = r#"{"line":4,"email":"","mark":"sending"}"#.len() + 1;
+    let longest = LedgerEntry::new(4, &huge[rest..], LedgerMark::Sending);
+    ledger.record(JOB, &longest).await.expect("it is kept");
+    let longer = LedgerEntry::new(5, &huge[rest - 1..], LedgerMark::Sending);
+    ledger.record(JOB, &longer).await.expect_err("too large");
+    let state = ledger.open(JOB).await.expect("it opens");
+    assert_eq!(state.mark(&huge[rest..]), Some(LedgerMark::Sending));
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_large_for_it_stops_no_others() {
+    let scratch = Scratch::new();
+    let client = FakeIdpflare::new().client();
+    let users = [
+        CreateUser::new("ada@example.com"),
+        CreateUser::new("a".repeat(9 << 20)),
+        CreateUser::new("alan@example.com"),
+    ];
+    let report = ImportUsers::new(&client)
+        .ledger(FileLedger::new(scratch.file("ledger")), JOB)
+        .run(stream::iter(users))
+        .await
+        .expect("a ledger");
+    assert_eq!((report.created, report.failed), (2, 1));
+    let failure = &report.failures[0].failure;
+    assert!(matches!(failure, ImportFailure::Invalid(_)), "{failure}");
+    assert_eq!(
+        failure.to_string(),
+        "the address is too long for the ledger"
+    );
+    assert!(report.stopped.is_none());
 }

@@ -78,6 +78,10 @@ impl Running {
         self.0.id()
     }
 
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.0.try_wait().expect("a child").is_none()
+    }
+
     /// Kills it, and says whether that was before its end.
     pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
         let ended = self.0.try_wait().expect("a child");

@@ -1,18 +1,22 @@
 use std::fmt;
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::format::{self, Line};
+use super::locked_file::{FileError, LockedFile};
 use super::{Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerState};
 
 /// A ledger in a file: one line of JSON for each entry, after one that names the job.
 ///
 /// Entries are only ever appended, each in one write, so that the file survives that the process is
 /// killed at any point: a last line that is half-written is ignored, and cut off before the next
-/// entry. The ledger of another job is refused, and so is a file that is none. One run at a time may
-/// use it: a run that sees that another has written stops.
+/// entry. The ledger of another job is refused, and so is a file that is none.
+///
+/// One run at a time has the file, be it a dry one: until this value is dropped, any other is refused
+/// with [`LedgerErrorKind::InUse`]. That is a lock of the system, which ends with the process and
+/// leaves nothing behind. Where a file system has no locks, a run that sees that another has written
+/// stops.
 ///
 /// The file holds the e-mail addresses of the input, and nothing else of the users. On Unix only its
 /// owner may read it. Remove it when the import is complete, or to start from the beginning.
@@ -45,7 +49,7 @@ struct Writer {
     whole: u64,
     /// How long it is, unless another run writes, too.
     length: u64,
-    file: Option<File>,
+    file: Option<LockedFile>,
     /// Whether a write has failed, so that the end of the file is not known.
     failed: bool,
 }
@@ -81,16 +85,30 @@ impl FileLedger {
         self.error(LedgerErrorKind::Io, &what).with_source(error)
     }
 
+    fn file_error(&self, what: &str, error: FileError) -> LedgerError {
+        match error {
+            FileError::InUse => self.error(LedgerErrorKind::InUse, "is in use by another run"),
+            FileError::Changed => {
+                let what = "was written by another run since it was read";
+                self.error(LedgerErrorKind::InUse, what)
+            }
+            FileError::Io(error) => self.io_error(what, error),
+        }
+    }
+
     /// What the file says.
     fn read(&self, job: &str) -> Result<(LedgerState, Writer), LedgerError> {
+        self.takes(&format::header(job))?;
         let mut state = LedgerState::new();
         let mut writer = Writer::default();
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((state, writer)),
-            Err(error) => return Err(self.io_error("read", error)),
+        let locked = match LockedFile::open(&self.path) {
+            Ok(locked) => locked,
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok((state, writer));
+            }
+            Err(error) => return Err(self.file_error("read", error)),
         };
-        let mut file = BufReader::new(file);
+        let mut file = BufReader::new(&*locked);
         let mut number = 0;
         let mut line = Vec::new();
         loop {
@@ -108,6 +126,7 @@ impl FileLedger {
                 if number == 1 && !format::header(job).starts_with(&line) {
                     return Err(self.not_a_ledger());
                 }
+                writer.file = Some(locked);
                 return Ok((state, writer));
             };
             let read = if number == 1 {
@@ -146,43 +165,55 @@ impl FileLedger {
         self.error(LedgerErrorKind::Corrupt, &what)
     }
 
+    fn takes(&self, line: &[u8]) -> Result<(), LedgerError> {
+        if line.len() as u64 > format::LONGEST_LINE {
+            let what = "does not take so long a line, which could not be read again";
+            return Err(self.error(LedgerErrorKind::TooLarge, what));
+        }
+        Ok(())
+    }
+
     fn append(&self, job: &str, entry: &LedgerEntry) -> Result<(), LedgerError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.failed {
             let what = "can't be written, since an earlier write has failed";
             return Err(self.error(LedgerErrorKind::Io, what));
         }
+        let mut text = Vec::new();
+        if writer.whole == 0 {
+            text = format::header(job);
+        }
+        let entry = format::entry(entry).map_err(|error| self.io_error("written", error))?;
+        self.takes(&text)?;
+        self.takes(&entry)?;
+        text.extend(entry);
         // Until it is known that all went well.
         writer.failed = true;
-        let written = writer.write(self, job, entry);
+        let written = writer.write(self, &text);
         writer.failed = written.is_err();
-        written.map_err(|error| self.io_error("written", error))
+        written.map_err(|error| self.file_error("written", error))
     }
 }
 
 impl Writer {
-    fn write(&mut self, ledger: &FileLedger, job: &str, entry: &LedgerEntry) -> io::Result<()> {
-        let mut text = Vec::new();
-        let is_open = self.file.is_some();
+    fn write(&mut self, ledger: &FileLedger, text: &[u8]) -> Result<(), FileError> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(open(&ledger.path)?),
+            none => none.insert(LockedFile::open_or_create(&ledger.path)?),
         };
         if file.metadata()?.len() != self.length {
-            return Err(io::Error::other("another run is writing it"));
+            return Err(FileError::Changed);
         }
-        if !is_open {
+        let mut file = &**file;
+        if self.whole < self.length {
             file.set_len(self.whole)?;
             file.seek(SeekFrom::End(0))?;
             self.length = self.whole;
-            if self.whole == 0 {
-                text = format::header(job);
-            }
         }
-        let is_new = !text.is_empty();
-        text.extend(format::entry(entry)?);
-        file.write_all(&text)?;
+        file.write_all(text)?;
+        let is_new = self.whole == 0;
         self.length += text.len() as u64;
+        self.whole = self.length;
         if ledger.fsync == Fsync::Always {
             file.sync_data()?;
             if is_new {
@@ -193,19 +224,11 @@ impl Writer {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
 /// Has the disk know the name of a new file, too.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(not(unix))]
@@ -215,8 +238,11 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 impl Ledger for FileLedger {
     async fn open(&self, job: &str) -> Result<LedgerState, LedgerError> {
-        let (state, writer) = self.read(job)?;
-        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = writer;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // An earlier run with this ledger has ended, so it is no other run that has the file.
+        *writer = Writer::default();
+        let (state, read) = self.read(job)?;
+        *writer = read;
         Ok(state)
     }
 

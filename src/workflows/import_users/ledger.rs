@@ -208,6 +208,11 @@ pub enum LedgerErrorKind {
     NotALedger,
     /// A part of it can't be read.
     Corrupt,
+    /// Another run is using it, or has used it since it was opened.
+    InUse,
+    /// An entry, or the name of the job, is longer than could be read again. The ledger is as it was,
+    /// and takes other entries.
+    TooLarge,
     /// Reading or writing failed.
     Io,
     /// What a ledger of your own says.

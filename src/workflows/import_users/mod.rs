@@ -7,6 +7,7 @@ mod file_ledger;
 mod find;
 mod format;
 mod ledger;
+mod locked_file;
 mod one_user;
 mod report;
 mod row;

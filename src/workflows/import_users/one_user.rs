@@ -11,12 +11,14 @@ use super::changes::changes;
 use super::find::{Found, find};
 use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportUsers, Ledger, LedgerEntry, LedgerError,
-    LedgerMark, OnConflict,
+    LedgerErrorKind, LedgerMark, OnConflict,
 };
 use crate::{Client, CreateUser, Error, ErrorKind, UpdateUser, User, UserId};
 
 /// How often a create is sent whose outcome stays unknown, with a search after each.
 const SENDS: u32 = 3;
+
+const TOO_LONG: &str = "the address is too long for the ledger";
 
 pub(super) struct Ended {
     pub(super) event: ImportEvent,
@@ -63,8 +65,15 @@ where
             let settled = self.foresee(&user, in_doubt).await;
             return ended(line, email, settled, Ok(()));
         }
-        if let Err(error) = self.record(line, &email, LedgerMark::Sending).await {
-            return ended(line, email, ImportFailure::NotRecorded.into(), Err(error));
+        match self.record(line, &email, LedgerMark::Sending).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == LedgerErrorKind::TooLarge => {
+                let failure = ImportFailure::Invalid(String::from(TOO_LONG));
+                return ended(line, email, failure.into(), Ok(()));
+            }
+            Err(error) => {
+                return ended(line, email, ImportFailure::NotRecorded.into(), Err(error));
+            }
         }
         let mut one = OneUser {
             client: &self.client,
