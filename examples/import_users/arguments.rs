@@ -19,7 +19,8 @@ usage: import_users [FILE] [--format ndjson|csv] [--on-conflict skip|update|fail
   --dry-run            changes nothing, and says what would happen
   --ledger FILE        where to keep what is done; the default is FILE.ledger. It holds e-mail addresses
 
-  IDPFLARE_AUTHORITY and IDPFLARE_API_KEY say where to. The key needs users:read and users:write.
+  IDPFLARE_AUTHORITY and IDPFLARE_API_KEY say where to. The key needs users:read and users:write; with
+  api-keys:read as well, that is checked before anything is sent.
   CSV has one line for each user, below a line with the fields' names: email, password, given_name,
   family_name, picture_url, locale, email_verified, roles (separated by ;), is_active, metadata (JSON).
   The exit code is 0 where all lines are done, 1 where some are not, 2 where nothing was begun.";

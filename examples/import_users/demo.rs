@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::workflows::KeyRef;
 use idpflare_management::{Client, CreateUser};
 
 use crate::arguments::Arguments;
@@ -21,6 +22,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Ending, Box<dyn Error>>
 
     let fake = FakeIdpflare::new();
     let server = fake.serve().await?;
+    let key = KeyRef::prefix(fake.api_key());
     let client = Client::builder(server.authority())
         .api_key(fake.api_key())
         .build()?;
@@ -28,9 +30,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Ending, Box<dyn Error>>
     let mut out = io::stdout();
     writeln!(out, "A fake IDPFlare listens on {}.", server.authority())?;
     writeln!(out, "Importing {} into it:\n", file.display())?;
-    let _ = import(&client, &file, arguments).await?;
+    let _ = import(&client, key.clone(), &file, arguments).await?;
     writeln!(out, "\nThe same command once more:\n")?;
-    let _ = import(&client, &file, arguments).await?;
+    let _ = import(&client, key, &file, arguments).await?;
     writeln!(
         out,
         "\nThat was the fake. Set IDPFLARE_AUTHORITY and IDPFLARE_API_KEY to import a FILE into an instance of yours."

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use futures_util::{StreamExt, stream};
 use idpflare_management::Client;
-use idpflare_management::workflows::{FileLedger, ImportUsers};
+use idpflare_management::workflows::{FileLedger, ImportUsers, KeyRef, ScopeCheck};
 
 use crate::arguments::Arguments;
 use crate::interrupt::Interrupt;
@@ -24,6 +24,7 @@ pub(crate) enum Ending {
 
 pub(crate) async fn import(
     client: &Client,
+    running_key: KeyRef,
     file: &Path,
     arguments: &Arguments,
 ) -> Result<Ending, Box<dyn Error>> {
@@ -40,6 +41,7 @@ pub(crate) async fn import(
     let mut progress = Progress::new(&bar);
     let report = ImportUsers::new(client)
         .ledger(&ledger, name)
+        .running_key(running_key)
         .on_conflict(arguments.on_conflict)
         .concurrency(arguments.concurrency)
         .stop_on_error(arguments.stop_on_error)
@@ -51,6 +53,9 @@ pub(crate) async fn import(
         .await;
     bar.finish_and_clear();
     let report = report?;
+    if let (ScopeCheck::Missing(_), Some(stop)) = (&report.scopes, &report.stopped) {
+        return Err(format!("{stop}; nothing was sent").into());
+    }
 
     let mut out = io::stdout();
     summary::print(&report, &mut out)?;

@@ -23,6 +23,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use idpflare_management::Client;
+use idpflare_management::workflows::KeyRef;
 
 use arguments::Arguments;
 use causes::with_causes;
@@ -58,7 +59,11 @@ async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> {
     let set = |name| std::env::var_os(name).is_some();
     let for_an_instance = set("IDPFLARE_AUTHORITY") || set("IDPFLARE_API_KEY");
     match &arguments.file {
-        Some(file) => import::import(&Client::from_env()?, file, &arguments).await,
+        Some(file) => {
+            let client = Client::from_env()?;
+            let key = KeyRef::prefix(std::env::var("IDPFLARE_API_KEY")?);
+            import::import(&client, key, file, &arguments).await
+        }
         None if for_an_instance => Err("name the FILE to import".into()),
         None => demo::run(&arguments).await,
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use idpflare_management::workflows::ImportReport;
+use idpflare_management::workflows::{ImportReport, ScopeCheck};
 
 pub(crate) fn print(report: &ImportReport, out: &mut impl Write) -> io::Result<()> {
     let rows = [
@@ -27,6 +27,9 @@ pub(crate) fn print(report: &ImportReport, out: &mut impl Write) -> io::Result<(
     }
     if let Some(stop) = &report.stopped {
         writeln!(out, "\nStopped: {stop}.")?;
+    }
+    if let ScopeCheck::Unknown(_) = report.scopes {
+        writeln!(out, "\nScopes: {}.", report.scopes)?;
     }
     Ok(())
 }

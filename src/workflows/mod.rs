@@ -15,8 +15,8 @@
 //!   failure of each row, and its text is for people. Only an import whose ledger can't be opened does
 //!   not begin.
 //! - `dry_run(true)` only reads, and says what would be done.
-//! - The first three refuse a key that lacks a scope before the first change, where that can be found
-//!   out: see [`ScopeCheck`]. An import stops at the first line that the key may not send.
+//! - They refuse a key that lacks a scope before the first change, where that can be found out: see
+//!   [`ScopeCheck`]. Otherwise the 403 names the scope, and an import stops at it.
 //! - They can be run again, after a failure or where the future was dropped: what is done is not
 //!   done twice, and what is left is done.
 //! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the

@@ -32,6 +32,13 @@ pub enum ScopeCheck {
     Unknown(KeyNotFound),
 }
 
+impl Default for ScopeCheck {
+    /// Nobody has looked.
+    fn default() -> Self {
+        Self::Unknown(KeyNotFound::NotLookedFor)
+    }
+}
+
 impl ScopeCheck {
     pub(super) fn of(has: &[Scope], needed: &[Scope]) -> Self {
         let missing: Vec<_> = needed

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use tokio::task::yield_now;
 
 use crate::lenient_server::LenientServer;
+use crate::numbers;
 
 /// One in memory, where a break can come before and after an entry is kept.
 #[derive(Default)]
@@ -95,12 +96,12 @@ fn lost_replies_and_lost_requests_are_told_apart() {
     let (server, ledger) = (LenientServer::default(), Memory::default());
     server.lose_replies(5);
     let report = run(&server, &ledger, &emails, 4, usize::MAX).expect("it ends");
-    assert_eq!(report.to_string(), "9 lines: 4 created, 5 reconciled");
+    assert_eq!(numbers(&report), "9 lines: 4 created, 5 reconciled");
 
     let (server, ledger) = (LenientServer::default(), Memory::default());
     server.drop_requests(5);
     let report = run(&server, &ledger, &emails, 4, usize::MAX).expect("it ends");
-    assert_eq!(report.to_string(), "9 lines: 9 created");
+    assert_eq!(numbers(&report), "9 lines: 9 created");
     assert_eq!(server.emails(), emails);
 }
 
@@ -118,7 +119,7 @@ fn a_create_that_never_gets_through_is_looked_for_by_the_next_run() {
     // It arrives late.
     server.add(&emails[0]);
     let report = run(&server, &ledger, &emails, 1, usize::MAX).expect("it ends");
-    assert_eq!(report.to_string(), "1 line: 1 reconciled");
+    assert_eq!(numbers(&report), "1 line: 1 reconciled");
     assert_eq!(server.emails(), emails);
 }
 
@@ -132,7 +133,7 @@ fn an_address_that_is_a_part_of_others_is_found_among_them() {
     let emails = [String::from("A@b.example")];
     server.lose_replies(1);
     let report = run(&server, &ledger, &emails, 1, usize::MAX).expect("it ends");
-    assert_eq!(report.to_string(), "1 line: 1 reconciled");
+    assert_eq!(numbers(&report), "1 line: 1 reconciled");
 }
 
 proptest! {

@@ -241,17 +241,27 @@ async fn policies_and_rights() {
 
     let file = site.scratch.file("users.csv");
     fs::write(&file, text).expect("written");
-    let key = site.fake.api_key_with_scopes([Scope::UsersRead]);
     let other = site.scratch.file("other.ledger");
     let arguments = ["--ledger", other.to_str().expect("text")];
-    let program = Program::importing_to(&site.server, &key, &file).arguments(&arguments);
-    let output = program.output().await;
-    assert_eq!(output.code, Some(1));
-    assert!(
-        output.stdout.contains("lacks the scope users:write."),
-        "{}",
-        output.stdout
-    );
+    let with_scopes = |scopes: &[Scope]| {
+        let key = site.fake.api_key_with_scopes(scopes.iter().cloned());
+        let program = Program::importing_to(&site.server, &key, &file).arguments(&arguments);
+        program.output()
+    };
+    let refused = with_scopes(&[Scope::ApiKeysRead, Scope::UsersRead]).await;
+    assert_eq!(refused.code, Some(2));
+    let says = "import_users: the API key lacks the scope users:write; nothing was sent";
+    assert_eq!(refused.stderr.trim_end(), says);
+    assert!(!other.exists());
+
+    let refused = with_scopes(&[Scope::UsersRead]).await;
+    assert_eq!(refused.code, Some(1));
+    for says in [
+        "\nStopped: the API key lacks the scope users:write.\n",
+        "\nScopes: not checked: listApiKeys failed: 403 Forbidden: ",
+    ] {
+        assert!(refused.stdout.contains(says), "{}", refused.stdout);
+    }
 }
 
 /// Once: what is under way is finished, and the same command goes on.
@@ -268,8 +278,10 @@ async fn ctrl_c() {
     let file = site.scratch.file("users.csv");
     fs::write(&file, &text).expect("written");
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    site.fake.on_request(move |_| {
-        let _ = sender.send(());
+    site.fake.on_request(move |entry| {
+        if entry.operation == Some(CreateUser::OPERATION) {
+            let _ = sender.send(());
+        }
     });
     let program = Program::importing_to(&site.server, &site.fake.api_key(), &file);
     let mut running = program.start();

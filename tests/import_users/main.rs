@@ -18,12 +18,20 @@ mod ledger;
 mod lenient_server;
 mod policies;
 mod program;
+mod scopes;
 mod scratch;
 mod stops;
 
 use std::collections::BTreeMap;
 
+use idpflare_management::workflows::ImportReport;
 use idpflare_management::{Client, ListUsers, User};
+
+/// A report's first line.
+fn numbers(report: &ImportReport) -> String {
+    let text = report.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}
 
 /// All users, by address; of each how many there are.
 async fn users(client: &Client) -> BTreeMap<String, usize> {

@@ -4,19 +4,24 @@ use std::fmt;
 use http::StatusCode;
 
 use super::{FailedRow, ImportEvent, ImportEventKind, ImportFailure, LedgerError};
+use crate::Scope;
+use crate::workflows::ScopeCheck;
 
 /// How many failures a report keeps; all of them come as events.
 const KEPT_FAILURES: usize = 1000;
 
 /// What an import came to: a number for each way in which a line can end, and the failures.
 ///
-/// Its text is for people: the numbers in one line, then each failure in its own.
+/// Its text is for people: the numbers in one line, then, where the scopes could not be checked, why,
+/// and each failure in a line of its own.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 #[must_use = "lines that failed are only told here and as events"]
 pub struct ImportReport {
     /// Whether nothing was changed: the numbers say what would have happened.
     pub dry_run: bool,
+    /// Whether the running key has the scopes. Where it lacks one, nothing was sent.
+    pub scopes: ScopeCheck,
     /// How many lines were read: the sum of those below.
     pub lines: u64,
     /// See [`ImportEventKind::Created`].
@@ -105,6 +110,9 @@ impl fmt::Display for ImportReport {
         if let Some(stop) = &self.stopped {
             write!(f, "; stopped: {stop}")?;
         }
+        if let ScopeCheck::Unknown(_) = &self.scopes {
+            write!(f, "\nscopes: {}", self.scopes)?;
+        }
         for failed in &self.failures {
             write!(f, "\n{failed}")?;
         }
@@ -120,6 +128,8 @@ impl fmt::Display for ImportReport {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ImportStop {
+    /// The API key lacks these scopes, which was found out before anything was sent.
+    MissingScopes(Vec<Scope>),
     /// A line failed, and the import was told to stop then.
     FirstFailure,
     /// The API key is not valid (401), or has no right to do this (403), which is so for all lines.
@@ -150,6 +160,11 @@ impl ImportStop {
 impl fmt::Display for ImportStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::MissingScopes(scopes) => {
+                let scopes: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+                let noun = if scopes.len() == 1 { "scope" } else { "scopes" };
+                write!(f, "the API key lacks the {noun} {}", scopes.join(", "))
+            }
             Self::FirstFailure => f.write_str("a line failed"),
             Self::NotAllowed {
                 required_scope: Some(scope),

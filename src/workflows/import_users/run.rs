@@ -20,7 +20,12 @@ use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportReport, ImportRow, ImportStop, ImportUsers,
     Ledger, LedgerError, LedgerMark, LedgerState, email_key,
 };
-use crate::CreateUser;
+use crate::workflows::ScopeCheck;
+use crate::workflows::preflight::check_scopes;
+use crate::{CreateUser, Scope};
+
+/// Whatever the policy: where a reply is lost, the user has to be looked for.
+const NEEDED: [Scope; 2] = [Scope::UsersRead, Scope::UsersWrite];
 
 /// After how many turns others have theirs: input that is always ready would let nobody in.
 const TURNS: u32 = 64;
@@ -57,8 +62,13 @@ where
         };
         let mut report = ImportReport {
             dry_run: self.dry_run,
+            scopes: check_scopes(&self.client, self.running_key.as_ref(), &NEEDED).await,
             ..ImportReport::default()
         };
+        if let ScopeCheck::Missing(scopes) = &report.scopes {
+            report.stopped = Some(ImportStop::MissingScopes(scopes.clone()));
+            return Ok(report);
+        }
         let mut input = pin!(input);
         let mut has_more = true;
         let mut under_way = FuturesUnordered::new();
