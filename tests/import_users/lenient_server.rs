@@ -1,8 +1,10 @@
 //! A server that takes the same address twice, so that sending a user twice shows.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use http::header::DATE;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use idpflare_management::Client;
@@ -20,6 +22,11 @@ struct State {
     to_lose: usize,
     /// How many creates are not carried out, which nobody can tell from a reply that is lost.
     to_drop: usize,
+    /// Whom another creates while ours is dropped.
+    meanwhile: Option<Value>,
+    /// What time it is, in seconds since the Unix epoch.
+    now: u64,
+    tells_time: bool,
 }
 
 impl LenientServer {
@@ -36,6 +43,21 @@ impl LenientServer {
 
     pub(crate) fn drop_requests(&self, count: usize) {
         self.0.lock().expect("not poisoned").to_drop = count;
+    }
+
+    /// Has another create this user when the next create is dropped.
+    pub(crate) fn meanwhile(&self, user: &str) {
+        let user = serde_json::from_str(user).expect("JSON");
+        self.0.lock().expect("not poisoned").meanwhile = Some(user);
+    }
+
+    pub(crate) fn set_clock(&self, now: u64) {
+        self.0.lock().expect("not poisoned").now = now;
+    }
+
+    /// Whether replies have a `Date`.
+    pub(crate) fn tell_time(&self, tells: bool) {
+        self.0.lock().expect("not poisoned").tells_time = tells;
     }
 
     pub(crate) fn add(&self, email: &str) {
@@ -63,6 +85,10 @@ impl LenientServer {
                 let body = body.collect().await.expect("a body").to_bytes();
                 let body = serde_json::from_slice(&body).expect("JSON");
                 if self.takes(|state| &mut state.to_drop) {
+                    let other = self.0.lock().expect("not poisoned").meanwhile.take();
+                    if let Some(other) = other {
+                        self.create(&other);
+                    }
                     return Err("the connection was reset".into());
                 }
                 let user = self.create(&body);
@@ -75,7 +101,14 @@ impl LenientServer {
             (method, path) => panic!("{method} {path} is not for an import"),
         };
         yield_now().await;
-        Ok(Response::new(Full::from(reply.to_string())))
+        let mut reply = Response::new(Full::from(reply.to_string()));
+        let state = self.0.lock().expect("not poisoned");
+        if state.tells_time {
+            let now = UNIX_EPOCH + Duration::from_secs(state.now);
+            let date = httpdate::fmt_http_date(now).parse().expect("a header");
+            reply.headers_mut().insert(DATE, date);
+        }
+        Ok(reply)
     }
 
     fn takes(&self, counter: impl FnOnce(&mut State) -> &mut usize) -> bool {
@@ -92,7 +125,7 @@ impl LenientServer {
             "id": format!("usr_{}", state.users.len()), "email_verified": false,
             "given_name": null, "family_name": null, "picture_url": null, "locale": "en",
             "roles": ["user"], "mfa_enabled": false, "is_active": true, "is_locked": false,
-            "failed_login_attempts": 0, "metadata": null, "created_at": 0, "updated_at": 0,
+            "failed_login_attempts": 0, "metadata": null, "created_at": state.now * 1000, "updated_at": state.now * 1000,
         });
         for (name, value) in body.as_object().expect("an object") {
             if name != "password" {

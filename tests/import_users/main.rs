@@ -18,6 +18,7 @@ mod ledger;
 mod lenient_server;
 mod policies;
 mod program;
+mod reconciled;
 mod scopes;
 mod scratch;
 mod stops;

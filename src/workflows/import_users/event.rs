@@ -31,7 +31,8 @@ pub enum ImportEventKind {
     /// Another user has the address, and was left alone: by policy, or because there is nothing to
     /// change.
     Skipped,
-    /// An earlier attempt, whose reply was lost, has created the user.
+    /// An earlier attempt, whose reply was lost, has created the user, as far as can be known: see
+    /// [`ImportUsers`](super::ImportUsers#what-is-sent).
     Reconciled,
     /// An earlier run was done with the line, as the ledger says.
     AlreadyDone,

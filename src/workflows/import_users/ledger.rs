@@ -9,8 +9,8 @@ use super::email_key;
 
 /// Where an import keeps what it has done, so that a later run can go on where it broke off.
 ///
-/// For each line it is told twice: that something is about to be sent, and what came of it. The
-/// first must be kept before [`record`](Self::record) returns: a line with that and no outcome is
+/// For each line it is told twice: that something is about to be sent, and what came of it; and
+/// between them, where a user is about to be changed. The first must be kept before [`record`](Self::record) returns: a line with that and no outcome is
 /// looked for on the server before anything is sent for it again. Users are recognised by their
 /// e-mail addresses, without regard to case, so lines may move within the input from one run to the
 /// next.
@@ -111,6 +111,9 @@ impl LedgerEntry {
 pub enum LedgerMark {
     /// It is about to be sent. Where this is the last mark, what came of it is not known.
     Sending,
+    /// The user was there, and is about to be changed. Where this is the last mark, it is not known
+    /// whether it was.
+    Updating,
     /// The user was created.
     Created,
     /// The user was there, and was changed.
@@ -125,7 +128,7 @@ pub enum LedgerMark {
 
 impl LedgerMark {
     pub(super) fn is_done(self) -> bool {
-        !matches!(self, Self::Sending | Self::Failed)
+        !matches!(self, Self::Sending | Self::Updating | Self::Failed)
     }
 }
 

@@ -8,10 +8,13 @@ mod find;
 mod format;
 mod ledger;
 mod locked_file;
+mod on_conflict;
 mod one_user;
+mod ours;
 mod report;
 mod row;
 mod run;
+mod server_clock;
 
 use std::fmt;
 
@@ -22,6 +25,7 @@ use http_body_util::Full;
 use idpflare_layers::BoxError;
 use tower::Service;
 
+use self::server_clock::ServerClock;
 use super::KeyRef;
 use crate::Client;
 use crate::stack::BoxService;
@@ -32,6 +36,7 @@ pub use file_ledger::{FileLedger, Fsync};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerMark, LedgerState, NoLedger,
 };
+pub use on_conflict::OnConflict;
 pub use report::{ImportReport, ImportStop};
 pub use row::ImportRow;
 
@@ -70,15 +75,23 @@ const DEFAULT_CONCURRENCY: usize = 8;
 /// Each line is a `createUser`. Where the server answers that the address is taken (409), the user
 /// who has it is looked for, and [`OnConflict`] says what becomes of it. Where the outcome of a
 /// create is not known (the reply was lost, a limit of time ran out, a 5xx came), the user is looked
-/// for, too, before it is sent again, three times at most: one who is as the line says was created by
-/// it; one who is not was there before. Passwords can't be compared, and those of users who are there
-/// are never changed.
+/// for, too, before it is sent again, three times at most.
+///
+/// One who is found then counts as created by the line
+/// ([`Reconciled`](ImportEventKind::Reconciled)) where all that can be seen says so: the user has what
+/// the line gives and no name, picture or metadata besides; and was not created more than a minute
+/// before the line was first sent, by the server's own clock, where an earlier reply of this run has
+/// told it. Anyone else was there before, and [`OnConflict`] says what becomes of them. Either can be
+/// wrong: the same user, created by another party at the same time, or before a run that broke off,
+/// can't be told apart; and one who has changed since that run is not recognised. Passwords can't be
+/// compared, and those of users who are there are never changed.
 ///
 /// That takes a server which, like IDPFlare, refuses a second user with the same address: no search
-/// can find what still is on its way. The key needs `users:write`, and `users:read` to look for
-/// users. Told which key it is ([`running_key`](Self::running_key)), and where that has
-/// `api-keys:read`, an import that lacks one sends nothing; otherwise the report says that the scopes
-/// were not checked.
+/// can find what still is on its way.
+///
+/// The key needs `users:write`, and `users:read` to look for users. Told which key it is
+/// ([`running_key`](Self::running_key)), and where that has `api-keys:read`, an import that lacks one
+/// sends nothing; otherwise the report says that the scopes were not checked.
 ///
 /// # Failures
 ///
@@ -110,20 +123,7 @@ pub struct ImportUsers<S = BoxService, L = NoLedger> {
     on_conflict: OnConflict,
     stop_on_error: bool,
     dry_run: bool,
-}
-
-/// What becomes of a user who already has the address of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OnConflict {
-    /// The user is left alone.
-    Skip,
-    /// What the line says and the user does not have is changed, with `updateUser`. The password is
-    /// left alone: it may be in use.
-    Update,
-    /// The line fails.
-    #[default]
-    Fail,
+    clock: ServerClock,
 }
 
 impl<S: Clone> ImportUsers<S> {
@@ -138,6 +138,7 @@ impl<S: Clone> ImportUsers<S> {
             on_conflict: OnConflict::default(),
             stop_on_error: false,
             dry_run: false,
+            clock: ServerClock::default(),
         }
     }
 }
@@ -172,6 +173,7 @@ impl<S, L> ImportUsers<S, L> {
             on_conflict: self.on_conflict,
             stop_on_error: self.stop_on_error,
             dry_run: self.dry_run,
+            clock: self.clock,
         }
     }
 

@@ -9,11 +9,12 @@ use tower::Service;
 
 use super::changes::changes;
 use super::find::{Found, find};
+use super::ours::may_be_ours;
 use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportUsers, Ledger, LedgerEntry, LedgerError,
     LedgerErrorKind, LedgerMark, OnConflict,
 };
-use crate::{Client, CreateUser, Error, ErrorKind, UpdateUser, User, UserId};
+use crate::{CreateUser, Error, ErrorKind, Timestamp, UpdateUser, User, UserChanges, UserId};
 
 /// How often a create is sent whose outcome stays unknown, with a search after each.
 const SENDS: u32 = 3;
@@ -30,6 +31,8 @@ pub(super) struct Ended {
 struct Settled {
     kind: ImportEventKind,
     user_id: Option<UserId>,
+    /// Why it could not be noted, where that is why it ends like this.
+    ledger: Result<(), LedgerError>,
 }
 
 impl Settled {
@@ -37,6 +40,7 @@ impl Settled {
         Self {
             kind,
             user_id: Some(user_id),
+            ledger: Ok(()),
         }
     }
 }
@@ -46,6 +50,20 @@ impl From<ImportFailure> for Settled {
         Self {
             kind: ImportEventKind::Failed(failure),
             user_id: None,
+            ledger: Ok(()),
+        }
+    }
+}
+
+/// A ledger that can't be written.
+impl From<LedgerError> for Settled {
+    fn from(error: LedgerError) -> Self {
+        if error.kind() == LedgerErrorKind::TooLarge {
+            return ImportFailure::Invalid(String::from(TOO_LONG)).into();
+        }
+        Self {
+            ledger: Err(error),
+            ..ImportFailure::NotRecorded.into()
         }
     }
 }
@@ -58,118 +76,116 @@ where
     B::Error: Into<BoxError>,
     L: Ledger,
 {
-    /// Brings one user there. `in_doubt` says that something was sent before, with no known outcome.
-    pub(super) async fn import(&self, line: u64, user: CreateUser, in_doubt: bool) -> Ended {
-        let email = user.email.clone();
-        if self.dry_run {
-            let settled = self.foresee(&user, in_doubt).await;
-            return ended(line, email, settled, Ok(()));
-        }
-        match self.record(line, &email, LedgerMark::Sending).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == LedgerErrorKind::TooLarge => {
-                let failure = ImportFailure::Invalid(String::from(TOO_LONG));
-                return ended(line, email, failure.into(), Ok(()));
-            }
-            Err(error) => {
-                return ended(line, email, ImportFailure::NotRecorded.into(), Err(error));
-            }
-        }
+    /// Brings one user there. `earlier` is what an earlier run has noted of it.
+    pub(super) async fn import(
+        &self,
+        line: u64,
+        user: CreateUser,
+        earlier: Option<LedgerMark>,
+    ) -> Ended {
         let mut one = OneUser {
-            client: &self.client,
-            on_conflict: self.on_conflict,
-            user,
-            in_doubt,
-        };
-        let settled = one.settle().await;
-        let recorded = match mark(&settled.kind, one.in_doubt) {
-            Some(mark) => self.record(line, &email, mark).await,
-            None => Ok(()),
-        };
-        ended(line, email, settled, recorded)
-    }
-
-    async fn record(&self, line: u64, email: &str, mark: LedgerMark) -> Result<(), LedgerError> {
-        let entry = LedgerEntry::new(line, email, mark);
-        self.ledger.record(&self.job_id(), &entry).await
-    }
-
-    /// What would become of a line.
-    async fn foresee(&self, user: &CreateUser, in_doubt: bool) -> Settled {
-        let there = match find(&self.client, &user.email).await {
-            Ok(Found::User(there)) => *there,
-            Ok(Found::Nobody) => {
-                return Settled {
-                    kind: ImportEventKind::Created,
-                    user_id: None,
-                };
-            }
-            Ok(Found::Unclear) => return ImportFailure::NotFound.into(),
-            Err(error) => return ImportFailure::Refused(error).into(),
-        };
-        let differs = changes(user, &there).is_some();
-        let kind = match self.on_conflict {
-            _ if in_doubt && !differs => ImportEventKind::Reconciled,
-            OnConflict::Update if differs => ImportEventKind::Updated,
-            OnConflict::Skip | OnConflict::Update => ImportEventKind::Skipped,
-            OnConflict::Fail => {
-                let user_id = there.id;
-                return ImportFailure::Conflict { user_id }.into();
-            }
-        };
-        Settled::with(kind, there.id)
-    }
-}
-
-fn ended(line: u64, email: String, settled: Settled, ledger: Result<(), LedgerError>) -> Ended {
-    Ended {
-        event: ImportEvent {
+            import: self,
             line,
-            email: Some(email),
-            user_id: settled.user_id,
-            kind: settled.kind,
-        },
-        ledger,
-    }
-}
-
-/// What the ledger is told of an outcome: nothing where the next run has to look.
-fn mark(kind: &ImportEventKind, in_doubt: bool) -> Option<LedgerMark> {
-    match kind {
-        ImportEventKind::Created => Some(LedgerMark::Created),
-        ImportEventKind::Updated => Some(LedgerMark::Updated),
-        ImportEventKind::Skipped => Some(LedgerMark::Skipped),
-        ImportEventKind::Reconciled => Some(LedgerMark::Reconciled),
-        ImportEventKind::Failed(ImportFailure::Refused(_) | ImportFailure::Conflict { .. })
-            if !in_doubt =>
-        {
-            Some(LedgerMark::Failed)
+            user,
+            earlier,
+            in_doubt: earlier == Some(LedgerMark::Sending),
+            before: None,
+        };
+        let mut settled = if self.dry_run {
+            one.foresee().await
+        } else {
+            one.settle().await
+        };
+        if let Some(mark) = one.last_mark(&settled) {
+            settled.ledger = one.record(mark).await;
         }
-        _ => None,
+        Ended {
+            event: ImportEvent {
+                line,
+                email: Some(one.user.email),
+                user_id: settled.user_id,
+                kind: settled.kind,
+            },
+            ledger: settled.ledger,
+        }
     }
 }
 
-struct OneUser<'a, S> {
-    client: &'a Client<S>,
-    on_conflict: OnConflict,
+struct OneUser<'a, S, L> {
+    import: &'a ImportUsers<S, L>,
+    line: u64,
     user: CreateUser,
+    earlier: Option<LedgerMark>,
     /// Whether something was sent that may yet turn out to have created the user.
     in_doubt: bool,
+    /// A time of the server's at which nothing had been sent, where one is known.
+    before: Option<Timestamp>,
 }
 
-impl<S, B> OneUser<'_, S>
+impl<S, B, L> OneUser<'_, S, L>
 where
     S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>> + Clone,
     S::Error: Into<BoxError>,
     B: Body,
     B::Error: Into<BoxError>,
+    L: Ledger,
 {
+    async fn record(&self, mark: LedgerMark) -> Result<(), LedgerError> {
+        let entry = LedgerEntry::new(self.line, self.user.email.as_str(), mark);
+        let job = self.import.job_id();
+        self.import.ledger.record(&job, &entry).await
+    }
+
+    /// What the ledger is told of an outcome: nothing where the next run has to look.
+    fn last_mark(&self, settled: &Settled) -> Option<LedgerMark> {
+        if self.import.dry_run {
+            return None;
+        }
+        match settled.kind {
+            ImportEventKind::Created => Some(LedgerMark::Created),
+            ImportEventKind::Updated => Some(LedgerMark::Updated),
+            ImportEventKind::Skipped => Some(LedgerMark::Skipped),
+            ImportEventKind::Reconciled => Some(LedgerMark::Reconciled),
+            ImportEventKind::Failed(ImportFailure::Refused(_) | ImportFailure::Conflict { .. })
+                if !self.in_doubt =>
+            {
+                Some(LedgerMark::Failed)
+            }
+            _ => None,
+        }
+    }
+
+    async fn find(&self) -> Result<Found, Error> {
+        find(&self.import.client, &self.user.email).await
+    }
+
+    /// What would become of it.
+    async fn foresee(&self) -> Settled {
+        match self.find().await {
+            Ok(Found::User(there)) => match self.judge(&there) {
+                Verdict::Settled(settled) => settled,
+                Verdict::Change(_) => Settled::with(ImportEventKind::Updated, there.id),
+            },
+            Ok(Found::Nobody) => Settled {
+                kind: ImportEventKind::Created,
+                user_id: None,
+                ledger: Ok(()),
+            },
+            Ok(Found::Unclear) => ImportFailure::NotFound.into(),
+            Err(error) => ImportFailure::Refused(error).into(),
+        }
+    }
+
     async fn settle(&mut self) -> Settled {
-        let mut sends = 0;
         let mut last = None;
+        let mut sends = 0;
+        let mut looks = matches!(
+            self.earlier,
+            Some(LedgerMark::Sending | LedgerMark::Updating)
+        );
         loop {
-            if self.in_doubt {
-                match find(self.client, &self.user.email).await {
+            if looks {
+                match self.find().await {
                     Ok(Found::User(there)) => return self.meet(*there).await,
                     Ok(Found::Nobody) => {}
                     Ok(Found::Unclear) => return ImportFailure::NotFound.into(),
@@ -181,11 +197,18 @@ where
             {
                 return ImportFailure::Unknown(error).into();
             }
+            if sends == 0 {
+                if let Err(error) = self.record(LedgerMark::Sending).await {
+                    return error.into();
+                }
+                // What an earlier run has sent was sent nobody knows when.
+                self.before = self.import.clock.passed().filter(|_| !self.in_doubt);
+            }
             sends += 1;
-            match self.client.send(self.user.clone()).await {
+            match self.create().await {
                 Ok(user) => return Settled::with(ImportEventKind::Created, user.id),
                 Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
-                    return match find(self.client, &self.user.email).await {
+                    return match self.find().await {
                         Ok(Found::User(there)) => self.meet(*there).await,
                         Ok(_) => ImportFailure::NotFound.into(),
                         Err(error) => ImportFailure::Refused(error).into(),
@@ -196,32 +219,63 @@ where
                 }
                 Err(error) => {
                     self.in_doubt = true;
+                    looks = true;
                     last = Some(error);
                 }
             }
         }
     }
 
-    /// There is a user with this address: ours, where the outcome of a send is in doubt and the user
-    /// is as the line says.
-    async fn meet(&self, there: User) -> Settled {
-        let changes = changes(&self.user, &there);
-        match (changes, self.on_conflict) {
-            (None, _) if self.in_doubt => Settled::with(ImportEventKind::Reconciled, there.id),
-            (_, OnConflict::Fail) => ImportFailure::Conflict { user_id: there.id }.into(),
-            (None, _) | (_, OnConflict::Skip) => Settled::with(ImportEventKind::Skipped, there.id),
-            (Some(changes), OnConflict::Update) => {
-                let update = UpdateUser::with_changes(&there.id, changes);
-                match self.client.send(update).await {
-                    Ok(_) => Settled::with(ImportEventKind::Updated, there.id),
-                    Err(error) if has_changed_nothing(&error) => {
-                        ImportFailure::Refused(error).into()
-                    }
-                    Err(error) => ImportFailure::Unknown(error).into(),
-                }
+    async fn create(&self) -> Result<User, Error> {
+        let created = self.import.client.execute(self.user.clone()).await;
+        let headers = match &created {
+            Ok(reply) => Some(reply.headers()),
+            Err(error) => error.headers(),
+        };
+        if let Some(headers) = headers {
+            self.import.clock.note(headers);
+        }
+        created.map(http::Response::into_body)
+    }
+
+    /// There is a user with this address.
+    async fn meet(&mut self, there: User) -> Settled {
+        let changes = match self.judge(&there) {
+            Verdict::Settled(settled) => return settled,
+            Verdict::Change(changes) => changes,
+        };
+        // Or else a run after this one would find the user as the line says, and take it for ours.
+        if let Err(error) = self.record(LedgerMark::Updating).await {
+            return error.into();
+        }
+        self.in_doubt = false;
+        let update = UpdateUser::with_changes(&there.id, *changes);
+        match self.import.client.send(update).await {
+            Ok(_) => Settled::with(ImportEventKind::Updated, there.id),
+            Err(error) if has_changed_nothing(&error) => ImportFailure::Refused(error).into(),
+            Err(error) => ImportFailure::Unknown(error).into(),
+        }
+    }
+
+    fn judge(&self, there: &User) -> Verdict {
+        let user_id = there.id.clone();
+        if self.in_doubt && may_be_ours(&self.user, there, self.before) {
+            return Verdict::Settled(Settled::with(ImportEventKind::Reconciled, user_id));
+        }
+        match (self.import.on_conflict, changes(&self.user, there)) {
+            (OnConflict::Fail, _) => Verdict::Settled(ImportFailure::Conflict { user_id }.into()),
+            (OnConflict::Update, Some(changes)) => Verdict::Change(Box::new(changes)),
+            (OnConflict::Update, None) | (OnConflict::Skip, _) => {
+                Verdict::Settled(Settled::with(ImportEventKind::Skipped, user_id))
             }
         }
     }
+}
+
+/// What becomes of a user who is there.
+enum Verdict {
+    Settled(Settled),
+    Change(Box<UserChanges>),
 }
 
 /// Whether it is certain that no attempt has taken effect. A success whose body is lost is answered,

@@ -114,7 +114,7 @@ where
                     Admitted::Work {
                         line,
                         user,
-                        in_doubt,
+                        earlier,
                     } => {
                         on_event(&ImportEvent {
                             line,
@@ -122,7 +122,7 @@ where
                             user_id: None,
                             kind: ImportEventKind::Started,
                         });
-                        under_way.push(self.import(line, user, in_doubt));
+                        under_way.push(self.import(line, user, earlier));
                         continue;
                     }
                 },
@@ -179,7 +179,8 @@ enum Admitted {
     Work {
         line: u64,
         user: CreateUser,
-        in_doubt: bool,
+        /// What an earlier run has noted of it.
+        earlier: Option<LedgerMark>,
     },
     Ended(ImportEvent),
 }
@@ -223,7 +224,7 @@ impl Intake {
                 Admitted::Work {
                     line,
                     user,
-                    in_doubt: mark == Some(LedgerMark::Sending),
+                    earlier: mark,
                 }
             }
         }
