@@ -15,6 +15,7 @@ mod faults;
 mod files;
 mod kill;
 mod ledger;
+mod ledger_lock;
 mod lenient_server;
 mod policies;
 mod program;

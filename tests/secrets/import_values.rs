@@ -43,6 +43,7 @@ pub(crate) async fn imports(notes: &Notes) {
     for _ in 0..2 {
         let import = ImportUsers::new(&client)
             .concurrency(1)
+            .running_key(KeyRef::prefix(&*site.key))
             .ledger(&ledger, "users");
         notes.debug(&import);
         let report = import.run_with(rows(), |event| {
