@@ -1,5 +1,6 @@
 //! The example is killed at any point, again and again: in the end all users of its file are there,
-//! once each. `IDPFLARE_KILL_SEED` chooses the points.
+//! once each. A line that is sent again without a look is refused by the fake, and the program does not
+//! end well then. `IDPFLARE_KILL_SEED` chooses the points.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -69,6 +69,17 @@ impl Program {
     }
 }
 
+#[cfg(unix)]
+fn was_killed(status: ExitStatus) -> bool {
+    const SIGKILL: i32 = 9;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGKILL)
+}
+
+#[cfg(not(unix))]
+fn was_killed(status: ExitStatus) -> bool {
+    status.code() == Some(1)
+}
+
 /// It is killed when it is dropped.
 pub(crate) struct Running(Child);
 
@@ -82,12 +93,11 @@ impl Running {
         self.0.try_wait().expect("a child").is_none()
     }
 
-    /// Kills it, and says whether that was before its end.
+    /// Kills it, with SIGKILL where there are signals. Where it ended by itself before, how.
     pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
-        let ended = self.0.try_wait().expect("a child");
         let _ = self.0.kill();
-        let _ = self.0.wait();
-        ended
+        let status = self.0.wait().expect("a child");
+        (!was_killed(status)).then_some(status)
     }
 
     pub(crate) async fn end(&mut self) -> (ExitStatus, String) {
