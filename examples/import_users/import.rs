@@ -64,7 +64,7 @@ pub(crate) async fn import(
     } else {
         Ending::Incomplete
     };
-    if matches!(ending, Ending::Incomplete) && !report.dry_run {
+    if matches!(ending, Ending::Incomplete) && !report.dry_run && ledger.path().exists() {
         writeln!(
             out,
             "\nThe same command goes on from here: {} holds what is done.",

@@ -148,6 +148,23 @@ async fn files_with_nothing_in_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_is_not_there_is_not_told_of() {
+    let site = Site::new().await;
+    let output = site.import("users.csv", "email\n\"\n", &[]).await;
+    assert_eq!((output.code, count(&output, "failed")), (Some(1), 1));
+    assert!(!output.stdout.contains("ledger"), "{}", output.stdout);
+    let output = site.import("users.csv", "email\nno address\n", &[]).await;
+    assert_eq!((output.code, count(&output, "failed")), (Some(1), 1));
+    assert!(
+        output
+            .stdout
+            .contains("users.csv.ledger holds what is done"),
+        "{}",
+        output.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_not_be_begun_is_told_apart() {
     let site = Site::new().await;
     for (name, text, arguments, says) in [
