@@ -119,7 +119,8 @@ impl RotateApiKey {
 
     setters! {
         /// Which key the client has, if it is another one than the one that is replaced: that of an
-        /// administrator, who replaces the key of a service.
+        /// administrator, who replaces the key of a service. Where it turns out to be the one that is
+        /// replaced, that is as if it were not given.
         running_key: Option<KeyRef>,
         /// What people call the new key; without, as the old one.
         name: Option<String>,

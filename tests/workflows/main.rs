@@ -5,5 +5,6 @@ mod offboard;
 mod preflight;
 mod rotate_api_key;
 mod rotate_client_secret;
+mod rotated_keys;
 mod support;
 mod ways;

@@ -69,12 +69,11 @@ where
     }
 
     fn check_scopes(&self, keys: &[ApiKey], old: &ApiKey, new: &[Scope]) -> ScopeCheck {
-        match &self.job.running_key {
-            Some(running_key) => match find(keys, running_key) {
-                Ok(key) => ScopeCheck::of(&key.scopes, &NEEDED),
-                Err(reason) => ScopeCheck::Unknown(reason),
-            },
-            None => match ScopeCheck::of(&old.scopes, &NEEDED) {
+        let running_key = self.job.running_key.as_ref();
+        match running_key.map(|running_key| find(keys, running_key)) {
+            Some(Ok(key)) if key.id != old.id => ScopeCheck::of(&key.scopes, &NEEDED),
+            Some(Err(reason)) => ScopeCheck::Unknown(reason),
+            _ => match ScopeCheck::of(&old.scopes, &NEEDED) {
                 // From the swap on it is the new key that the client has.
                 ScopeCheck::Sufficient if self.job.handle.is_some() => {
                     ScopeCheck::of(new, &[Scope::ApiKeysDelete])
