@@ -86,9 +86,13 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// | while it is stored or probed | a key that only the store may know | the key that is in the store |
 /// | after that | the old key besides the new one | the new key |
 ///
-/// In all cases these are active keys of the same name, which the next run tells of as
-/// [`leftovers`](RotateApiKeyReport::leftovers), and revokes if told to with
-/// [`revoke_leftovers`](Self::revoke_leftovers).
+/// In all cases these are active keys with the name and the scopes of the old key or of the new one.
+/// The next run tells of them as [`leftovers`](RotateApiKeyReport::leftovers), and revokes them if told
+/// to with [`revoke_leftovers`](Self::revoke_leftovers). When they were created says nothing: where a
+/// run starts from the key that is in the store, the one that is left is older. Other keys of that name
+/// are told of as [`namesakes`](RotateApiKeyReport::namesakes) and left alone. Where the next run starts
+/// from a new key that has other scopes or another name, the one that it was to replace is not known
+/// any more: revoke it by hand.
 #[derive(Clone, Debug)]
 #[must_use = "a job does nothing until it is run"]
 pub struct RotateApiKey {
@@ -141,8 +145,10 @@ impl RotateApiKey {
         self
     }
 
-    /// Whether all other active keys of the same name are revoked in the end, as what earlier runs
-    /// have left. Not for keys whose names say nothing.
+    /// Whether the [`leftovers`](RotateApiKeyReport::leftovers) are revoked in the end: all other
+    /// active keys with the name and the scopes of the old key or of the new one, but not the
+    /// [running key](Self::running_key). Not where several programs have keys that are alike in both:
+    /// a name is all that tells them apart.
     pub fn revoke_leftovers(mut self, revoke: bool) -> Self {
         self.revoke_leftovers = revoke;
         self

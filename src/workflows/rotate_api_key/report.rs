@@ -42,9 +42,13 @@ pub struct RotateApiKeyReport {
     pub roll_back: StepOutcome,
     /// Where nobody knows whether a key was created: which it may be.
     pub suspects: Suspects,
-    /// Other active keys of the same name, found before anything was done: an earlier run may have
-    /// left them.
+    /// Other active keys that an earlier run may have left, found before anything was done: those of
+    /// the name and the scopes that the old key has, or the new one is given. Never one that the
+    /// [running key](super::RotateApiKey::running_key) may be.
     pub leftovers: Vec<ApiKey>,
+    /// The other active keys of the same name, which are left alone: they have other scopes, or the
+    /// client may run with them.
+    pub namesakes: Vec<ApiKey>,
     /// The leftovers are revoked; of several errors, the first.
     pub revoke_leftovers: StepOutcome,
 }
@@ -55,8 +59,8 @@ pub struct RotateApiKeyReport {
 pub enum Suspects {
     /// There was no need to look for them.
     NotLookedUp,
-    /// The active keys of that name that have appeared since. None means that none was created, or
-    /// not yet: a request that was lost may still arrive.
+    /// The active keys of that name that have appeared since, and have no scopes that were not asked
+    /// for. None means that none was created, or not yet: a request that was lost may still arrive.
     Found(Vec<ApiKey>),
     /// The keys could not be listed.
     Unknown(KeyNotFound),
@@ -79,6 +83,7 @@ impl RotateApiKeyReport {
             roll_back: StepOutcome::Skipped,
             suspects: Suspects::NotLookedUp,
             leftovers: Vec::new(),
+            namesakes: Vec::new(),
             revoke_leftovers: StepOutcome::Skipped,
         }
     }
@@ -112,7 +117,7 @@ impl RotateApiKeyReport {
     }
 
     /// Revokes the [suspects](Self::suspects), whose secret nobody knows. Look at them first: another
-    /// program may have created a key of that name at the same time.
+    /// program may have created such a key at the same time.
     pub async fn revoke_suspects<S, B>(&self, client: &Client<S>) -> Vec<(ApiKeyId, StepOutcome)>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -178,8 +183,12 @@ impl fmt::Display for RotateApiKeyReport {
             }
         }
         if !self.leftovers.is_empty() {
-            write!(f, "\n  {:<18}{}", "same name", All(&self.leftovers))?;
+            write!(f, "\n  {:<18}{}", "perhaps left", All(&self.leftovers))?;
             write!(f, "\n  {:<18}{}", "revoke these", self.revoke_leftovers)?;
+        }
+        if !self.namesakes.is_empty() {
+            let keys = All(&self.namesakes);
+            write!(f, "\n  {:<18}left alone: {keys}", "same name")?;
         }
         Ok(())
     }

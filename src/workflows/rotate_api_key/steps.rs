@@ -51,11 +51,15 @@ where
         report.find = StepOutcome::Done;
         let name = job.name.clone().unwrap_or_else(|| old.name.clone());
         let scopes = job.scopes.clone().unwrap_or_else(|| old.scopes.clone());
-        report.leftovers = keys
-            .iter()
-            .filter(|key| key.id != old.id && (key.name == old.name || key.name == name))
-            .cloned()
-            .collect();
+        for key in keys.iter().filter(|key| key.id != old.id) {
+            let is_left = key.name == old.name && are_same(&key.scopes, &old.scopes)
+                || key.name == name && are_same(&key.scopes, &scopes);
+            if is_left && !self.may_run_with(key) {
+                report.leftovers.push(key.clone());
+            } else if key.name == old.name || key.name == name {
+                report.namesakes.push(key.clone());
+            }
+        }
         report.scopes = self.check_scopes(&keys, &old, &scopes);
         report.old_key = Some(old);
         if report.scopes.is_missing() {
@@ -66,6 +70,13 @@ where
             return None;
         }
         self.create(report, &keys, name, scopes).await
+    }
+
+    /// Whether the caller may have meant this one by the running key, also where others are meant
+    /// as well.
+    fn may_run_with(&self, key: &ApiKey) -> bool {
+        let running_key = self.job.running_key.as_ref();
+        running_key.is_some_and(|running_key| running_key.matches(key))
     }
 
     fn check_scopes(&self, keys: &[ApiKey], old: &ApiKey, new: &[Scope]) -> ScopeCheck {
@@ -100,19 +111,20 @@ where
             Err(error) => {
                 report.create = StepOutcome::failed(error);
                 if matches!(report.create, StepOutcome::Unknown(_)) {
-                    report.suspects = self.suspects(before, &name).await;
+                    report.suspects = self.suspects(before, &name, &scopes).await;
                 }
                 None
             }
         }
     }
 
-    /// The keys of this name that were not there before.
-    async fn suspects(&self, before: &[ApiKey], name: &str) -> Suspects {
+    /// The keys of this name that were not there before. What a server gives may be less than what
+    /// it was asked for, but not more.
+    async fn suspects(&self, before: &[ApiKey], name: &str, asked: &[Scope]) -> Suspects {
         let is_new = |key: &ApiKey| before.iter().all(|known| known.id != key.id);
         match active_keys(self.client).await {
             Ok(mut keys) => {
-                keys.retain(|key| key.name == name && is_new(key));
+                keys.retain(|key| key.name == name && are_among(&key.scopes, asked) && is_new(key));
                 Suspects::Found(keys)
             }
             Err(reason) => Suspects::Unknown(reason),
@@ -154,6 +166,15 @@ where
     async fn revoke(&self, id: &ApiKeyId) -> StepOutcome {
         revoke(self.client, id).await
     }
+}
+
+fn are_among(scopes: &[Scope], all: &[Scope]) -> bool {
+    scopes.iter().all(|scope| all.contains(scope))
+}
+
+/// Whether it is the same scopes, in whatever order.
+fn are_same(some: &[Scope], others: &[Scope]) -> bool {
+    are_among(some, others) && are_among(others, some)
 }
 
 /// Revokes a key. Where that fails, whether the key is still there says more than the error: a 404
