@@ -42,6 +42,6 @@ pub use offboard::{
     AccessTokens, ClientAccess, Lock, Offboard, OffboardReport, Remaining, Verification,
 };
 pub use preflight::{KeyNotFound, ScopeCheck};
-pub use rotate_api_key::{NewApiKey, RotateApiKey, RotateApiKeyReport, Suspects};
+pub use rotate_api_key::{NewApiKey, RotateApiKey, RotateApiKeyReport, Suspects, UnfitKey};
 pub use rotate_client_secret::{RotateClientSecret, RotateClientSecretReport};
 pub use step::StepOutcome;

@@ -3,6 +3,7 @@
 mod new_key;
 mod report;
 mod steps;
+mod unfit_key;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tower::Service;
 
 pub use new_key::NewApiKey;
 pub use report::{RotateApiKeyReport, Suspects};
+pub use unfit_key::UnfitKey;
 
 use super::{KeyRef, StepOutcome};
 use crate::api::setters::setters;
@@ -30,6 +32,9 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// well, and tries it out with a client of its own: the running one goes on with the old key until
 /// that has worked. [`NewApiKey::probe`] is a harmless read for it. Where either fails, the new key is
 /// revoked, and the old one stays.
+///
+/// A new key that may do less than was asked for, or would live longer than the old one was made to,
+/// is an [`UnfitKey`]: it is revoked at once. See [`may_outlive`](Self::may_outlive).
 ///
 /// Without a [`running_key`](Self::running_key) the client runs with the key that is replaced, which
 /// then needs `api-keys:read`, `api-keys:write` and `api-keys:delete`; the new one needs the last, to
@@ -102,6 +107,7 @@ pub struct RotateApiKey {
     scopes: Option<Vec<Scope>>,
     handle: Option<KeyHandle>,
     drain: Duration,
+    may_outlive: bool,
     revoke_leftovers: bool,
     dry_run: bool,
 }
@@ -116,6 +122,7 @@ impl RotateApiKey {
             scopes: None,
             handle: None,
             drain: DEFAULT_DRAIN,
+            may_outlive: false,
             revoke_leftovers: false,
             dry_run: false,
         }
@@ -142,6 +149,15 @@ impl RotateApiKey {
     /// The default is 30 s.
     pub fn drain(mut self, time: Duration) -> Self {
         self.drain = time;
+        self
+    }
+
+    /// Whether the new key may live longer than the old one was made to, which is from when it was
+    /// created until it ends by itself. The default is no: the protocol has no way to ask for a
+    /// lifetime, so a key that the server gives a longer one, or none, is revoked before it is stored,
+    /// and the old key stays. A key that never ends may be followed by any.
+    pub fn may_outlive(mut self, may: bool) -> Self {
+        self.may_outlive = may;
         self
     }
 
@@ -186,8 +202,8 @@ impl RotateApiKey {
         };
         let new = match new {
             Ok(new) => new,
-            Err(unusable) => {
-                report.probe = StepOutcome::Failed(unusable);
+            Err(unfit) => {
+                report.probe = StepOutcome::Failed(unfit.into());
                 job.roll_back(&mut report).await;
                 return report;
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use idpflare_management::layers::{ApiKey, BoxError};
 use idpflare_management::workflows::{
-    AccessTokens, KeyRef, NewApiKey, Offboard, RotateApiKey, RotateClientSecret,
+    AccessTokens, KeyRef, NewApiKey, Offboard, RotateApiKey, RotateClientSecret, UnfitKey,
 };
 use idpflare_management::*;
 
@@ -76,6 +76,14 @@ async fn rotate_api_key(notes: &Notes, site: &Site, key: ApiKey) {
     };
     let report = lost.run(&client, store, probe).await;
     notes.error(report.find.error().expect("there is no such key"));
+    let unsendable = ApiKey::new(format!("{API_KEY}\n")).expect_err("a line break");
+    for unfit in [
+        UnfitKey::Lacks(Scope::UsersRead),
+        UnfitKey::Outlives { ends_at: None },
+        UnfitKey::Invalid(unsendable),
+    ] {
+        notes.error(&unfit);
+    }
 
     let job = RotateApiKey::new(&key).swap(handle).drain(Duration::ZERO);
     notes.debug(&job);

@@ -8,6 +8,7 @@ use idpflare_layers::BoxError;
 use secrecy::SecretString;
 use tower::Service;
 
+use super::UnfitKey;
 use crate::workflows::preflight::is_forbidden;
 use crate::{
     ApiKey, ApiRequest, Client, Error, GetUserStats, ListApiKeys, ListClients, ListUsers,
@@ -28,12 +29,12 @@ impl NewApiKey {
         record: ApiKey,
         secret: SecretString,
         asked: &[Scope],
-    ) -> Result<Self, BoxError> {
+    ) -> Result<Self, UnfitKey> {
         let lacking = asked.iter().find(|scope| !record.scopes.contains(scope));
         if let Some(scope) = lacking {
-            return Err(format!("the server has not given the new key {scope}").into());
+            return Err(UnfitKey::Lacks(scope.clone()));
         }
-        let key = layers::ApiKey::new(secret.clone())?;
+        let key = layers::ApiKey::new(secret.clone()).map_err(UnfitKey::Invalid)?;
         Ok(Self {
             record,
             secret,

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use idpflare_layers::BoxError;
 use tower::Service;
 
+use super::unfit_key::outlives;
 use crate::one_line::one_line;
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{ApiKey, ApiKeyId, Client};
@@ -29,8 +30,8 @@ pub struct RotateApiKeyReport {
     pub create: StepOutcome,
     /// The new key is stored; the error is that of the caller's function.
     pub store: StepOutcome<BoxError>,
-    /// The new key works; the error is that of the caller's function, or says why the key is not
-    /// even worth storing.
+    /// The new key works; the error is that of the caller's function, or an
+    /// [`UnfitKey`](super::UnfitKey) where the key was not even worth storing.
     pub probe: StepOutcome<BoxError>,
     /// The running clients have the new key.
     pub swap: StepOutcome,
@@ -108,6 +109,13 @@ impl RotateApiKeyReport {
         self.probe.is_done() && self.revoke_old.is_done() && self.revoke_leftovers.error().is_none()
     }
 
+    /// Whether the new key lives longer than the old one was made to.
+    #[must_use]
+    pub fn new_outlives_old(&self) -> bool {
+        let keys = self.new_key.as_ref().zip(self.old_key.as_ref());
+        keys.is_some_and(|(new, old)| outlives(new, old))
+    }
+
     /// Whether the store may hold a key that does not work: it was stored, and then revoked. Put
     /// the old one back.
     #[must_use]
@@ -156,6 +164,11 @@ impl fmt::Display for RotateApiKeyReport {
             )?,
             None => line(f, "create", &self.create)?,
         }
+        if self.new_outlives_old() {
+            line(f, "lifetime", &"LONGER than the old key was made to live")?;
+        } else if self.dry_run && ends_by_itself(self.old_key.as_ref()) {
+            line(f, "lifetime", &"the server decides on that of the new key")?;
+        }
         line(f, "store", &self.store)?;
         line(f, "probe", &self.probe)?;
         line(f, "swap", &self.swap)?;
@@ -198,6 +211,10 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &dyn fmt::Display) -> fmt:
     writeln!(f, "  {name:<18}{text}")
 }
 
+fn ends_by_itself(key: Option<&ApiKey>) -> bool {
+    key.is_some_and(|key| key.expires_at.is_some())
+}
+
 struct Named<'a>(&'a ApiKey);
 
 impl fmt::Display for Named<'_> {
@@ -206,10 +223,15 @@ impl fmt::Display for Named<'_> {
             id,
             name,
             created_at,
+            expires_at,
             ..
         }) = self;
         let (id, name) = (one_line(id.as_str()), one_line(name));
-        write!(f, "{id} ({name}, created at {created_at:.0})")
+        write!(f, "{id} ({name}, created at {created_at:.0}")?;
+        if let Some(at) = expires_at {
+            write!(f, ", ends at {at:.0}")?;
+        }
+        f.write_str(")")
     }
 }
 

@@ -7,7 +7,8 @@ use http_body_util::Full;
 use idpflare_layers::BoxError;
 use tower::Service;
 
-use super::{Job, NewApiKey, RotateApiKeyReport, Suspects};
+use super::unfit_key::outlives;
+use super::{Job, NewApiKey, RotateApiKeyReport, Suspects, UnfitKey};
 use crate::workflows::preflight::{active_keys, find};
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{ApiKey, ApiKeyId, Client, CreateApiKey, CreatedApiKey, RevokeApiKey, Scope};
@@ -29,7 +30,7 @@ where
     pub(super) async fn prepare(
         &self,
         report: &mut RotateApiKeyReport,
-    ) -> Option<Result<NewApiKey, BoxError>> {
+    ) -> Option<Result<NewApiKey, UnfitKey>> {
         let job = self.job;
         let keys = match active_keys(self.client).await {
             Ok(keys) => keys,
@@ -61,7 +62,7 @@ where
             }
         }
         report.scopes = self.check_scopes(&keys, &old, &scopes);
-        report.old_key = Some(old);
+        report.old_key = Some(old.clone());
         if report.scopes.is_missing() {
             return None;
         }
@@ -69,7 +70,7 @@ where
             report.foresee(job.handle.is_some(), job.revoke_leftovers);
             return None;
         }
-        self.create(report, &keys, name, scopes).await
+        self.create(report, &keys, &old, name, scopes).await
     }
 
     /// Whether the caller may have meant this one by the running key, also where others are meant
@@ -98,14 +99,19 @@ where
         &self,
         report: &mut RotateApiKeyReport,
         before: &[ApiKey],
+        old: &ApiKey,
         name: String,
         scopes: Vec<Scope>,
-    ) -> Option<Result<NewApiKey, BoxError>> {
+    ) -> Option<Result<NewApiKey, UnfitKey>> {
         let create = CreateApiKey::new(&*name).scopes(scopes.clone());
         match self.client.send(create).await {
             Ok(CreatedApiKey { api_key, raw_key }) => {
                 report.create = StepOutcome::Done;
                 report.new_key = Some(api_key.clone());
+                if !self.job.may_outlive && outlives(&api_key, old) {
+                    let ends_at = api_key.expires_at;
+                    return Some(Err(UnfitKey::Outlives { ends_at }));
+                }
                 Some(NewApiKey::new(api_key, raw_key, &scopes))
             }
             Err(error) => {
