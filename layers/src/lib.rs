@@ -155,7 +155,7 @@ pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use rate_limited::RateLimited;
 pub use refusal::is_refusal;
 pub use retry::{Retry, RetryFuture, RetryLayer};
-pub use retry_after::retry_after;
+pub use retry_after::{reply_date, retry_after};
 pub use retry_budget::RetryBudget;
 pub use retry_class::RetryClass;
 pub use retry_decision::{RetryDecision, RetryStop};

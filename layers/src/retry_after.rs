@@ -39,12 +39,28 @@ fn wait(value: &str, headers: &HeaderMap) -> Option<Duration> {
     )
 }
 
+/// When the reply was made, by the server's clock: its `Date` (RFC 9110, section 6.6.1), which has
+/// whole seconds, the rest dropped. `None` where there is none that can be read.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use http::{HeaderMap, HeaderValue, header::DATE};
+///
+/// let mut headers = HeaderMap::new();
+/// assert_eq!(idpflare_layers::reply_date(&headers), None);
+/// headers.insert(DATE, HeaderValue::from_static("Thu, 01 Jan 1970 00:02:00 GMT"));
+/// let date = SystemTime::UNIX_EPOCH + Duration::from_secs(120);
+/// assert_eq!(idpflare_layers::reply_date(&headers), Some(date));
+/// ```
+#[must_use]
+pub fn reply_date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
+}
+
 /// When the reply was made, by its own `Date`, or else by this machine's clock.
 pub(crate) fn reply_time(headers: &HeaderMap) -> SystemTime {
-    headers
-        .get(DATE)
-        .and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok())
-        .unwrap_or_else(SystemTime::now)
+    reply_date(headers).unwrap_or_else(SystemTime::now)
 }
 
 #[cfg(test)]

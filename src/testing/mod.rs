@@ -67,6 +67,7 @@ mod fake;
 mod faults;
 mod fixture;
 mod handlers;
+mod http_date;
 mod input;
 mod layer_contract;
 mod quota;

@@ -9,13 +9,14 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams};
 use axum::routing::{MethodFilter, on};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::connection::{ConnectionLost, ResetHandle};
 use super::faults::{Fault, Playing};
 use super::handlers;
+use super::http_date::http_date;
 use super::input::{Input, Query};
 use super::quota::Quota;
 use super::request_log::{Observers, RequestLogEntry, UntoldEntry};
@@ -151,7 +152,10 @@ async fn answer(core: Arc<Core>, target: Target, request: Request<Body>) -> Resp
     };
     entry.performed = outcome.is_ok();
     let (Ok(reply) | Err(reply)) = outcome;
-    let reply = reply.into_response(Some(&entry.request_id), headers);
+    let mut reply = reply.into_response(Some(&entry.request_id), headers);
+    if let Some(date) = http_date(core.store().now(), 0) {
+        reply.headers_mut().insert(DATE, date);
+    }
     let reply = match fault {
         None => reply.map(Body::from),
         Some(fault) => fault.apply(reply, connection.clone()),

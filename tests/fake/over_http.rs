@@ -52,6 +52,24 @@ async fn answers_have_ids_of_their_own() {
     }
 }
 
+/// In process there is no HTTP server below it that would do so.
+#[tokio::test]
+async fn answers_tell_the_time_by_the_clock_of_the_data() {
+    let fake = FakeIdpflare::new();
+    let created_at = async |email: &str| {
+        let user = fake.client().send(CreateUser::new(email)).await.unwrap();
+        user.created_at.as_second()
+    };
+    for (path, address) in [("/api/v1/stats/users", "ada"), ("/api/v1/nowhere", "alan")] {
+        let before = created_at(&format!("{address}@example.com")).await;
+        let (_, headers, _) = raw(&fake, "GET", path, "").await;
+        let after = created_at(&format!("{address}@example.org")).await;
+        let date = layers::reply_date(&headers).expect("a date");
+        let date = Timestamp::try_from(date).unwrap().as_second();
+        assert!((before..=after).contains(&date), "{before} {date} {after}");
+    }
+}
+
 #[tokio::test]
 async fn requests_are_observed_without_secrets() {
     let fake = FakeIdpflare::new();

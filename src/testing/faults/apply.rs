@@ -1,12 +1,9 @@
 //! From a fault to the answer that it makes.
 
-use std::time::SystemTime;
-
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, SERVER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::body::{End, FaultyBody};
 use super::fault::{Effect, Fault};
@@ -14,6 +11,7 @@ use super::kind::RetryAfter;
 use super::unknown;
 use crate::Timestamp;
 use crate::testing::connection::{ConnectionLost, ResetHandle};
+use crate::testing::http_date::http_date;
 use crate::testing::quota::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::testing::respond::Reply;
 
@@ -98,47 +96,28 @@ fn too_many_requests(reply: Response<Bytes>, retry_after: RetryAfter) -> Respons
         .into_response(None, HeaderMap::new())
         .into_parts();
     let mut headers = head.headers;
-    let mut say = |name: HeaderName, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+    let mut say = |name: HeaderName, value: Option<HeaderValue>| {
+        if let Some(value) = value {
             headers.insert(name, value);
         }
     };
     match retry_after {
         RetryAfter::Absent => {}
-        RetryAfter::Seconds(seconds) => say(RETRY_AFTER, seconds.to_string()),
+        RetryAfter::Seconds(seconds) => say(RETRY_AFTER, Some(seconds.into())),
         RetryAfter::HttpDate(seconds) => {
-            let now = SystemTime::now();
+            let now = Timestamp::now();
             // Said as well, so that the two differ by whole seconds whatever the client's clock is.
-            if let Some(date) = http_date(now, 0) {
-                say(DATE, date);
-            }
-            if let Some(date) = http_date(now, seconds) {
-                say(RETRY_AFTER, date);
-            }
+            say(DATE, http_date(now, 0));
+            say(RETRY_AFTER, http_date(now, seconds));
         }
         RetryAfter::RateLimit(seconds) => {
-            say(RATE_LIMIT, format!("\"default\";r=0;t={seconds}"));
-            say(RATE_LIMIT_POLICY, String::from("\"default\";q=1"));
+            let limit = HeaderValue::from_str(&format!("\"default\";r=0;t={seconds}"));
+            say(RATE_LIMIT, limit.ok());
+            let policy = HeaderValue::from_static("\"default\";q=1");
+            say(RATE_LIMIT_POLICY, Some(policy));
         }
     }
     replaced(reply, status, headers, body)
-}
-
-/// The HTTP-date so many seconds after `now`, or the latest that there is.
-fn http_date(now: SystemTime, seconds: u64) -> Option<String> {
-    let later = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| {
-            Timestamp::try_from(now)
-                .ok()?
-                .as_second()
-                .checked_add(seconds)
-        })
-        .and_then(|second| Timestamp::from_second(second).ok())
-        .unwrap_or(Timestamp::MAX);
-    DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&later)
-        .ok()
 }
 
 /// `reply` with half of the body that its head speaks of.
@@ -168,21 +147,4 @@ fn with_body(mut reply: Response<Bytes>) -> Response<Bytes> {
         *reply.body_mut() = Bytes::from_static(b"{}");
     }
     reply
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_http_and_end_somewhere() {
-        let now = UNIX_EPOCH + Duration::from_millis(784_111_777_900);
-        let date = |seconds| http_date(now, seconds);
-        assert_eq!(date(0).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
-        assert_eq!(date(30).as_deref(), Some("Sun, 06 Nov 1994 08:50:07 GMT"));
-        let last = date(u64::MAX).expect("a date");
-        assert!(last.contains(" 9999 "), "{last}");
-    }
 }
