@@ -29,6 +29,7 @@ mod offboard;
 mod preflight;
 mod rotate_api_key;
 mod rotate_client_secret;
+mod server_clock;
 mod step;
 
 pub use audit_tail::{AuditBatch, AuditCheckpoint, AuditTail, AuditTailEvent};

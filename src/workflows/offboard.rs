@@ -17,6 +17,7 @@ pub use report::OffboardReport;
 pub use verify::{Lock, Remaining, Verification};
 
 use super::preflight::{check_scopes, is_forbidden};
+use super::server_clock;
 use super::step::is_not_found;
 use super::{KeyRef, StepOutcome};
 use crate::api::setters::setters;
@@ -192,10 +193,15 @@ where
         );
 
         // Before they are revoked, which a server may take as a reason not to list them any more.
-        let tokens = client.send(ListUserTokens::new(user_id)).await;
-        let revoked = client.send(RevokeAllUserTokens::new(user_id)).await;
+        let tokens = server_clock::send(client, ListUserTokens::new(user_id)).await;
+        let revoked = server_clock::send(client, RevokeAllUserTokens::new(user_id)).await;
+        let now = match (&revoked, &tokens) {
+            (Ok(revoked), _) => revoked.at,
+            (Err(_), Ok(tokens)) => tokens.at,
+            (Err(_), Err(_)) => None,
+        };
         report.revoke_tokens = counted(
-            revoked.map(|revoked| revoked.tokens_revoked),
+            revoked.map(|revoked| revoked.value.tokens_revoked),
             &mut report.tokens_revoked,
         );
         let is_over = report.revoke_tokens.is_done();
@@ -206,7 +212,8 @@ where
         if job.reset_mfa {
             report.reset_mfa = self.reset_mfa().await;
         }
-        report.access_tokens = self.access_tokens(tokens, is_over).await;
+        let tokens = tokens.map(|tokens| tokens.value);
+        report.access_tokens = self.access_tokens(tokens, is_over, now).await;
     }
 
     /// Unlinks one identity after the other. Of several errors the first is kept; which ones are

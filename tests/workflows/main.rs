@@ -1,6 +1,7 @@
 //! Jobs of several operations, with each step failing in each way: the report says what the server
 //! did, a second run completes it, a dry run changes nothing, and no secret is in any of it.
 
+mod clocks;
 mod lifetimes;
 mod offboard;
 mod preflight;

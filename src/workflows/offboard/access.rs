@@ -39,8 +39,9 @@ pub struct ClientAccess {
     pub name: Option<String>,
     /// How long its access tokens live, in seconds; `None` where the key may not read it.
     pub access_token_ttl: Option<u64>,
-    /// When the last of them ends, by this machine's clock; `None` where that is not known, or
-    /// where new ones can still be had because the refresh tokens are not revoked.
+    /// When the last of them ends, by the server's clock; `None` where that is not known, such as
+    /// where the server's replies have no `Date`, or where new ones can still be had because the
+    /// refresh tokens are not revoked.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -66,18 +67,20 @@ where
     B::Error: Into<BoxError>,
 {
     /// What `tokens`, as they were before, say of access tokens. `is_over` is whether no more can be
-    /// had with them.
+    /// had with them, as the server said at the time `now`.
     pub(super) async fn access_tokens(
         &self,
         tokens: Result<Vec<RefreshToken>, Error>,
         is_over: bool,
+        now: Option<Timestamp>,
     ) -> AccessTokens {
+        // Revoked ones count as well: when that was is not told.
         let tokens = match tokens {
             Ok(tokens) => tokens,
             Err(error) => return AccessTokens::Unknown(error),
         };
-        // Revoked ones count as well: when that was is not told.
-        let now = Timestamp::now();
+        // Up to a second later than it says, since it has whole ones.
+        let latest = now.and_then(|now| seconds_after(now, 1));
         let mut known = HashSet::new();
         let clients = tokens
             .iter()
@@ -104,12 +107,12 @@ where
             let last_issued = tokens
                 .iter()
                 .filter(|token| token.client_id == *client_id)
-                .map(|token| token.expires_at.min(now))
+                .filter_map(|token| Some(token.expires_at.min(latest?)))
                 .max();
             let end = last_issued
                 .zip(access.access_token_ttl)
                 .and_then(|(issued, ttl)| seconds_after(issued, ttl));
-            if end.is_some_and(|end| end <= now) {
+            if end.zip(now).is_some_and(|(end, now)| end <= now) {
                 continue;
             }
             access.ends_at = end.filter(|_| is_over);

@@ -8,19 +8,22 @@ use idpflare_layers::BoxError;
 use tower::Service;
 
 use super::Job;
+use crate::workflows::server_clock::{self, Dated, may_last};
 use crate::workflows::step::is_not_found;
 use crate::{
     Error, GetUser, GetUserMfaEnrollments, IdentityId, ListUserIdentities, ListUserSessions,
     ListUserTokens, MfaMethod, RefreshToken, RefreshTokenId, SessionId, Timestamp, UserSession,
 };
 
-/// What was found when all was done.
+/// What was found when all was done. This machine's clock has no part in it: what has expired by
+/// itself is told by the `Date` of the server's replies, and where they have none, all that the server
+/// does not call revoked counts as left.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
     /// Whether the account is locked.
     pub lock: Lock,
-    /// The sessions that are active.
+    /// The sessions that are active and have not expired.
     pub sessions: Remaining<SessionId>,
     /// The refresh tokens that are neither revoked nor expired.
     pub tokens: Remaining<RefreshTokenId>,
@@ -66,15 +69,15 @@ pub enum Remaining<T> {
 }
 
 impl<T> Remaining<T> {
-    /// Of what was listed, what is `left`. Of a user that is gone nothing is.
+    /// Of what was listed, what is `left` at the time of the list. Of a user that is gone nothing is.
     fn of<R>(
-        listed: Result<Vec<R>, Error>,
+        listed: Result<Dated<Vec<R>>, Error>,
         user_is_gone: bool,
-        left: impl Fn(R) -> Option<T>,
+        left: impl Fn(R, Option<Timestamp>) -> Option<T>,
     ) -> Self {
         match listed {
-            Ok(rows) => {
-                let left: Vec<_> = rows.into_iter().filter_map(left).collect();
+            Ok(Dated { value: rows, at }) => {
+                let left: Vec<_> = rows.into_iter().filter_map(|row| left(row, at)).collect();
                 if left.is_empty() {
                     Self::Nothing
                 } else {
@@ -92,12 +95,12 @@ impl<T> Remaining<T> {
     }
 }
 
-pub(super) fn is_active_session(session: &UserSession, now: Timestamp) -> bool {
-    session.is_active && now < session.expires_at
+pub(super) fn is_active_session(session: &UserSession, now: Option<Timestamp>) -> bool {
+    session.is_active && may_last(session.expires_at, now)
 }
 
-pub(super) fn is_usable_token(token: &RefreshToken, now: Timestamp) -> bool {
-    !token.is_revoked && now < token.expires_at
+pub(super) fn is_usable_token(token: &RefreshToken, now: Option<Timestamp>) -> bool {
+    !token.is_revoked && may_last(token.expires_at, now)
 }
 
 impl<S, B> Job<'_, S>
@@ -110,7 +113,6 @@ where
     pub(super) async fn verify(&self) -> Verification {
         let Self { client, job } = self;
         let user_id = &job.user_id;
-        let now = Timestamp::now();
         let lock = match client.send(GetUser::new(user_id)).await {
             Ok(user) if user.is_locked => Lock::Locked {
                 until: user.locked_until,
@@ -120,25 +122,27 @@ where
             Err(error) => Lock::Unknown(error),
         };
         let gone = matches!(lock, Lock::UserGone);
-        let sessions = client.send(ListUserSessions::new(user_id)).await;
-        let tokens = client.send(ListUserTokens::new(user_id)).await;
+        let sessions = server_clock::send(client, ListUserSessions::new(user_id)).await;
+        let tokens = server_clock::send(client, ListUserTokens::new(user_id)).await;
         let mut verification = Verification {
             lock,
-            sessions: Remaining::of(sessions, gone, |session| {
+            sessions: Remaining::of(sessions, gone, |session, now| {
                 is_active_session(&session, now).then_some(session.id)
             }),
-            tokens: Remaining::of(tokens, gone, |token| {
+            tokens: Remaining::of(tokens, gone, |token, now| {
                 is_usable_token(&token, now).then_some(token.id)
             }),
             ..Verification::default()
         };
         if job.unlink_identities {
-            let identities = client.send(ListUserIdentities::new(user_id)).await;
-            verification.identities = Remaining::of(identities, gone, |identity| Some(identity.id));
+            let identities = server_clock::send(client, ListUserIdentities::new(user_id)).await;
+            verification.identities =
+                Remaining::of(identities, gone, |identity, _| Some(identity.id));
         }
         if job.reset_mfa {
-            let enrollments = client.send(GetUserMfaEnrollments::new(user_id)).await;
-            verification.mfa = Remaining::of(enrollments, gone, |enrolled| Some(enrolled.method));
+            let enrollments = server_clock::send(client, GetUserMfaEnrollments::new(user_id)).await;
+            verification.mfa =
+                Remaining::of(enrollments, gone, |enrolled, _| Some(enrolled.method));
         }
         verification
     }

@@ -1,0 +1,40 @@
+//! What time it is for the server, whose clock may differ from this machine's.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use idpflare_layers::{BoxError, reply_date};
+use tower::Service;
+
+use crate::{ApiRequest, Client, Error, Timestamp};
+
+/// A value, and when the server told it.
+pub(super) struct Dated<T> {
+    pub(super) value: T,
+    /// The `Date` of the reply, in whole seconds, the rest dropped.
+    pub(super) at: Option<Timestamp>,
+}
+
+pub(super) async fn send<S, B, R>(
+    client: &Client<S>,
+    request: R,
+) -> Result<Dated<R::Response>, Error>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+    R: ApiRequest,
+{
+    let reply = client.execute(request).await?;
+    let at = reply_date(reply.headers()).and_then(|date| Timestamp::try_from(date).ok());
+    let value = reply.into_body();
+    Ok(Dated { value, at })
+}
+
+/// Whether something has not ended by itself yet. Where the server does not tell the time, it may not
+/// have.
+pub(super) fn may_last(ends_at: Timestamp, now: Option<Timestamp>) -> bool {
+    now.is_none_or(|now| now < ends_at)
+}
