@@ -3,7 +3,7 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::one_line::one_line;
-use crate::{Delivery, Error, ErrorKind};
+use crate::{Delivery, Error, ErrorKind, Safety};
 
 /// What became of one step of a job.
 ///
@@ -83,6 +83,7 @@ fn may_have_acted(error: &Error) -> bool {
     let refused = || error.status().is_some_and(|status| !status.is_success());
     match (error.delivery(), error.kind()) {
         (Delivery::NotSent, _) => false,
+        (Delivery::Answered, _) if may_repeat(error) => error.attempts() > 1 || !refused(),
         (
             Delivery::Answered,
             ErrorKind::Api
@@ -96,12 +97,20 @@ fn may_have_acted(error: &Error) -> bool {
     }
 }
 
+/// Whether an attempt may have been repeated that was answered with 2xx, but in a reply that broke
+/// off. What is refused then, if only because nothing is left to do, is the repeat.
+fn may_repeat(error: &Error) -> bool {
+    error
+        .operation()
+        .is_none_or(|operation| operation.safety != Safety::Once)
+}
+
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
-    use crate::CreateApiKey;
     use crate::layers::TransportError;
     use crate::testing::{CannedReply, ErrorFixture};
+    use crate::{CreateApiKey, RevokeApiKey};
 
     #[test]
     fn what_may_have_been_done_is_never_called_failed() {
@@ -111,7 +120,30 @@ mod tests {
         };
         let lost = || TransportError::lost("reset".into());
         let unsent = || TransportError::connect("refused".into());
+        let gone = || CannedReply::error(StatusCode::NOT_FOUND, "gone");
+        let busy = StatusCode::TOO_MANY_REQUESTS;
         for (error, unknown) in [
+            (ErrorFixture::reply::<RevokeApiKey>(gone()), false),
+            (
+                ErrorFixture::reply::<RevokeApiKey>(gone()).after_reply(StatusCode::OK),
+                true,
+            ),
+            (
+                ErrorFixture::failure::<RevokeApiKey>(unsent()).after_reply(StatusCode::OK),
+                true,
+            ),
+            (
+                ErrorFixture::reply::<RevokeApiKey>(CannedReply::new(busy)),
+                false,
+            ),
+            (
+                ErrorFixture::failure::<RevokeApiKey>(unsent()).after_failure(unsent()),
+                false,
+            ),
+            (
+                ErrorFixture::reply::<CreateApiKey>(gone()).after_reply(busy),
+                false,
+            ),
             (reply(400), false),
             (reply(403), false),
             (reply(429), false),

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript};
+use idpflare_management::testing::{
+    CannedReply, FakeIdpflare, Fault, FaultRule, FaultScript, Fixture, ReplayService,
+};
 use idpflare_management::workflows::{
     AccessTokens, Lock, Offboard, OffboardReport, Remaining, ScopeCheck, StepOutcome,
 };
 use idpflare_management::*;
 
-use crate::support::{Ledger, assert_discreet, connect, key};
+use crate::support::{AUTHORITY, Ledger, assert_discreet, connect, key};
 use crate::ways::{self, Verdict};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -76,72 +78,109 @@ fn assert_says(step: &StepOutcome, was: usize, is: usize, case: &str) {
     match step {
         StepOutcome::Done | StepOutcome::AlreadyDone => assert_eq!(is, 0, "{case}"),
         StepOutcome::Failed(_) | StepOutcome::Skipped => assert_eq!(is, was, "{case}"),
-        _ => {}
+        // Nobody knows; the verification looks.
+        StepOutcome::Unknown(_) => {}
+        step => panic!("{case}: {step}"),
     }
 }
 
-fn assert_found<T>(found: &Remaining<T>, is: usize, case: &str) {
+/// `read` is what tells it, which only fails where that is what fails.
+fn assert_found<T>(found: &Remaining<T>, is: usize, read: bool, case: &str) {
     match found {
         Remaining::Nothing => assert_eq!(is, 0, "{case}"),
         Remaining::Left(left) => assert_eq!(left.len(), is, "{case}"),
-        _ => {}
+        Remaining::Unknown(_) => assert!(!read, "{case}"),
+        Remaining::NotChecked => panic!("{case}: not looked at"),
+        _ => panic!("{case}"),
     }
 }
 
-fn assert_true(report: &OffboardReport, was: &State, is: &State, case: &str) {
-    assert_says(&report.block, 1, usize::from(!is.locked), case);
-    if !is.locked {
-        assert_says(&report.revoke_sessions, was.sessions, is.sessions, case);
+/// Fails where the report does not say what the server's state is. `read` is which operations can't
+/// have failed.
+fn assert_true(
+    report: &OffboardReport,
+    (was, is): (&State, &State),
+    read: impl Fn(&Operation) -> bool,
+    case: &str,
+) {
+    let case = &*format!("{case}: {report}");
+    if matches!(report.verification.lock, Lock::NotChecked) {
+        // It has ended before the first change.
+        assert!(!read(GetUser::OPERATION), "{case}");
+        assert!(matches!(report.look_up, StepOutcome::Failed(_)), "{case}");
+        assert_eq!(was, is, "{case}");
+        assert!(!report.is_complete(), "{case}");
+        return;
     }
+    assert_says(&report.block, 1, usize::from(!is.locked), case);
+    // Blocking ends them as well.
+    let had_sessions = if is.locked { 0 } else { was.sessions };
+    assert_says(&report.revoke_sessions, had_sessions, is.sessions, case);
     assert_says(&report.revoke_tokens, was.tokens, is.tokens, case);
-    assert_says(
-        &report.unlink_identities,
-        was.identities,
-        is.identities,
-        case,
-    );
+    let unlinked = usize::try_from(report.identities_unlinked).expect("some");
+    let linked = was.identities - unlinked;
+    assert_says(&report.unlink_identities, linked, is.identities, case);
     assert_says(&report.reset_mfa, was.mfa, is.mfa, case);
     let found = &report.verification;
-    match found.lock {
-        Lock::Locked { .. } => assert!(is.locked, "{case}"),
+    match &found.lock {
+        Lock::Locked { until: None } => assert!(is.locked, "{case}"),
         Lock::Open => assert!(!is.locked, "{case}"),
-        _ => {}
+        Lock::Unknown(_) => assert!(!read(GetUser::OPERATION), "{case}"),
+        // What a 404 says is believed; it is the user that was asked for.
+        Lock::UserGone => assert!(!read(GetUser::OPERATION), "{case}"),
+        lock => panic!("{case}: {lock:?}"),
     }
-    assert_found(&found.sessions, is.sessions, case);
-    assert_found(&found.tokens, is.tokens, case);
-    assert_found(&found.identities, is.identities, case);
-    assert_found(&found.mfa, is.mfa, case);
-    if report.is_complete() {
-        assert!(is.is_clean(), "{case}");
-    }
+    let sessions = read(ListUserSessions::OPERATION);
+    assert_found(&found.sessions, is.sessions, sessions, case);
+    let tokens = read(ListUserTokens::OPERATION);
+    assert_found(&found.tokens, is.tokens, tokens, case);
+    let identities = read(ListUserIdentities::OPERATION);
+    assert_found(&found.identities, is.identities, identities, case);
+    let mfa = read(GetUserMfaEnrollments::OPERATION);
+    assert_found(&found.mfa, is.mfa, mfa, case);
+    let is_seen = !matches!(found.lock, Lock::Unknown(_))
+        && !matches!(found.sessions, Remaining::Unknown(_))
+        && !matches!(found.tokens, Remaining::Unknown(_))
+        && !matches!(found.identities, Remaining::Unknown(_))
+        && !matches!(found.mfa, Remaining::Unknown(_));
+    assert_eq!(report.is_complete(), is_seen && is.is_clean(), "{case}");
 }
 
-const STEPS: [&Operation; 12] = [
-    ListApiKeys::OPERATION,
-    GetUser::OPERATION,
-    BlockUser::OPERATION,
-    RevokeAllUserSessions::OPERATION,
-    ListUserTokens::OPERATION,
-    RevokeAllUserTokens::OPERATION,
-    ListUserIdentities::OPERATION,
-    UnlinkUserIdentity::OPERATION,
-    GetUserMfaEnrollments::OPERATION,
-    ResetUserMfa::OPERATION,
-    GetClient::OPERATION,
-    ListUserSessions::OPERATION,
+/// All that is asked for, and how often before.
+const STEPS: [(&Operation, u64); 16] = [
+    (ListApiKeys::OPERATION, 0),
+    (GetUser::OPERATION, 0),
+    (BlockUser::OPERATION, 0),
+    (RevokeAllUserSessions::OPERATION, 0),
+    (ListUserTokens::OPERATION, 0),
+    (RevokeAllUserTokens::OPERATION, 0),
+    (ListUserIdentities::OPERATION, 0),
+    (UnlinkUserIdentity::OPERATION, 0),
+    (GetUserMfaEnrollments::OPERATION, 0),
+    (ResetUserMfa::OPERATION, 0),
+    (GetClient::OPERATION, 0),
+    // What was done is looked at.
+    (GetUser::OPERATION, 1),
+    (ListUserSessions::OPERATION, 0),
+    (ListUserTokens::OPERATION, 1),
+    (ListUserIdentities::OPERATION, 1),
+    (GetUserMfaEnrollments::OPERATION, 1),
 ];
 
 #[tokio::test(start_paused = true)]
 async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
-    for step in STEPS {
+    for (step, after) in STEPS {
         for way in ways::all() {
-            let case = format!("{}: {}", step.id, way.name);
+            let case = format!("{} after {after}: {}", step.id, way.name);
             let (fake, id, was) = somebody().await;
             let client = fake.client();
-            fake.set_faults(way.script(step, 0));
+            fake.set_faults(way.script(step, after));
             let report = job(&id, &fake).run(&client).await;
             fake.clear_faults();
-            assert_true(&report, &was, &State::of(&fake, &id).await, &case);
+            let is = State::of(&fake, &id).await;
+            // After 429 nothing more is sent.
+            let read = |operation: &Operation| way.name != "429" && operation.id != step.id;
+            assert_true(&report, (&was, &is), read, &case);
             assert_discreet(&report, &[&fake.api_key()]);
             if way.verdict == Verdict::Passes {
                 assert!(report.is_complete(), "{case}: {report}");
@@ -152,6 +191,64 @@ async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
             let report = job(&id, &fake).run(&client).await;
             assert!(report.is_complete(), "{case}: {report}");
             assert!(report.error().is_none(), "{case}: {report}");
+            assert!(State::of(&fake, &id).await.is_clean(), "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_can_look_an_unclear_step_stays_unknown() {
+    type Look = fn(&OffboardReport) -> &StepOutcome;
+    let steps: [(&Operation, &Operation, u64, Look); 5] = [
+        (BlockUser::OPERATION, GetUser::OPERATION, 1, |report| {
+            &report.block
+        }),
+        (
+            RevokeAllUserSessions::OPERATION,
+            ListUserSessions::OPERATION,
+            0,
+            |report| &report.revoke_sessions,
+        ),
+        (
+            RevokeAllUserTokens::OPERATION,
+            ListUserTokens::OPERATION,
+            1,
+            |report| &report.revoke_tokens,
+        ),
+        (
+            UnlinkUserIdentity::OPERATION,
+            ListUserIdentities::OPERATION,
+            1,
+            |report| &report.unlink_identities,
+        ),
+        (
+            ResetUserMfa::OPERATION,
+            GetUserMfaEnrollments::OPERATION,
+            1,
+            |report| &report.reset_mfa,
+        ),
+    ];
+    let unclear = |way: &ways::Way| way.verdict == Verdict::Unclear;
+    for (step, look, after, outcome) in steps {
+        for way in ways::all().into_iter().filter(unclear) {
+            let case = format!("{}: {}", step.id, way.name);
+            let (fake, id, was) = somebody().await;
+            let client = fake.client();
+            let blind = ways::named("500").rule(look, after);
+            fake.set_faults(way.script(step, 0).rule(blind));
+            let report = job(&id, &fake).run(&client).await;
+            fake.clear_faults();
+            let unknown = matches!(outcome(&report), StepOutcome::Unknown(_));
+            assert!(unknown, "{case}: {report}");
+            assert!(!report.is_complete(), "{case}: {report}");
+            assert!(report.to_string().contains("UNKNOWN: "), "{case}");
+            let is = State::of(&fake, &id).await;
+            let read = |operation: &Operation| operation.id != look.id;
+            assert_true(&report, (&was, &is), read, &case);
+
+            tokio::time::sleep(Duration::from_secs(180)).await;
+            let report = job(&id, &fake).run(&client).await;
+            assert!(report.is_complete(), "{case}: {report}");
             assert!(State::of(&fake, &id).await.is_clean(), "{case}");
         }
     }
@@ -297,12 +394,12 @@ async fn access_tokens_that_are_alive_are_told_of() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_is_completed_by_the_next() {
-    for step in STEPS {
+    for (step, after) in STEPS {
         for after_performing in [false, true] {
             let (fake, id, _) = somebody().await;
             let client = fake.client();
             let way = ways::hang(after_performing);
-            fake.set_faults(way.script(step, 0));
+            fake.set_faults(way.script(step, after));
             let limit = Duration::from_secs(1);
             let dropped = tokio::time::timeout(limit, job(&id, &fake).run(&client)).await;
             assert!(dropped.is_err(), "{}", step.id);
@@ -338,4 +435,50 @@ async fn a_lock_that_ends_by_itself_is_no_block() {
     assert!(!report.is_complete(), "{report}");
     let report = job(&locked.id, &fake).run(&client).await;
     assert!(report.is_complete(), "{report}");
+}
+
+#[tokio::test]
+async fn one_identity_that_stays_does_not_keep_the_others() {
+    let mut ada = User::fixture();
+    ada.is_locked = true;
+    ada.locked_until = None;
+    let linked: Vec<_> = ["idn_1", "idn_2", "idn_3"]
+        .into_iter()
+        .map(|id| {
+            let mut identity = SocialIdentity::fixture();
+            identity.id = id.into();
+            identity
+        })
+        .collect();
+    let unlink = |index: usize| UnlinkUserIdentity::new(&ada.id, &linked[index].id);
+    let list = ListUserIdentities::new(&ada.id);
+    let replay = ReplayService::new()
+        .exchange(GetUser::new(&ada.id), &ada)
+        .exchange(
+            RevokeAllUserSessions::OPERATION,
+            &RevokedSessions::fixture(),
+        )
+        .exchange(ListUserTokens::OPERATION, &Vec::<RefreshToken>::new())
+        .exchange(RevokeAllUserTokens::OPERATION, &RevokedTokens::fixture())
+        .exchange(list.clone(), &linked)
+        .exchange(unlink(0), &())
+        .exchange(unlink(1), CannedReply::error(StatusCode::CONFLICT, "no"))
+        .exchange(list.clone(), &linked[1..].to_vec())
+        .exchange(unlink(2), &())
+        .exchange(GetUser::new(&ada.id), &ada)
+        .exchange(ListUserSessions::OPERATION, &Vec::<UserSession>::new())
+        .exchange(ListUserTokens::OPERATION, &Vec::<RefreshToken>::new())
+        .exchange(list, &linked[1..2].to_vec());
+    let client = Client::from_service(AUTHORITY, replay.clone()).expect("a client");
+    let job = Offboard::new(&ada.id).unlink_identities(true);
+    let report = job.run(&client).await;
+    replay.finish().expect("as it is written");
+    assert!(matches!(
+        report.unlink_identities,
+        StepOutcome::Failed(ref error) if error.status() == Some(StatusCode::CONFLICT)
+    ));
+    assert_eq!(report.identities_unlinked, 2);
+    assert!(!report.is_complete());
+    let text = report.to_string();
+    assert!(text.contains("left active       1 identities"), "{text}");
 }

@@ -26,11 +26,14 @@ pub(crate) struct Way {
 impl Way {
     /// The requests of `operation` but for the first ones fail in this way.
     pub(crate) fn script(&self, operation: &'static Operation, after: u64) -> FaultScript {
-        let rule = FaultRule::new(self.fault.clone())
+        FaultScript::new().rule(self.rule(operation, after))
+    }
+
+    pub(crate) fn rule(&self, operation: &'static Operation, after: u64) -> FaultRule {
+        FaultRule::new(self.fault.clone())
             .operation(operation)
             .after(after)
-            .times(self.times);
-        FaultScript::new().rule(rule)
+            .times(self.times)
     }
 }
 
@@ -39,13 +42,28 @@ pub(crate) fn all() -> Vec<Way> {
 
     const ALWAYS: u64 = u64::MAX;
     let too_long = Duration::from_secs(3600);
+    let broken = || Fault::status(StatusCode::INTERNAL_SERVER_ERROR);
     let unavailable = || Fault::status(StatusCode::SERVICE_UNAVAILABLE);
+    let edge_page = || Fault::edge_page(StatusCode::BAD_GATEWAY);
     let ways = [
+        ("500", Unclear, broken(), ALWAYS),
+        (
+            "500 when done",
+            Unclear,
+            broken().after_performing(),
+            ALWAYS,
+        ),
         ("503", Unclear, unavailable(), ALWAYS),
         (
             "503 when done",
             Unclear,
             unavailable().after_performing(),
+            ALWAYS,
+        ),
+        (
+            "502 page when done",
+            Unclear,
+            edge_page().after_performing(),
             ALWAYS,
         ),
         (
@@ -80,11 +98,15 @@ pub(crate) fn all() -> Vec<Way> {
 
 /// No answer for longer than anybody waits.
 pub(crate) fn hang(after_performing: bool) -> Way {
-    let name = if after_performing {
+    named(if after_performing {
         "timeout when done"
     } else {
         "timeout"
-    };
+    })
+}
+
+/// The one of [`all`] with this name.
+pub(crate) fn named(name: &str) -> Way {
     let found = all().into_iter().find(|way| way.name == name);
     found.expect("one of all")
 }
