@@ -320,6 +320,28 @@ async fn failing_to_block_does_not_keep_anybody_in() {
     assert!(text.contains("the account, which is not locked"), "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_user_that_seems_gone_was_blocked_or_is_not_offboarded() {
+    for (block, is_complete) in [("403", false), ("503", false), ("404", true), ("", true)] {
+        let (fake, id, _) = somebody().await;
+        let gone = ways::named("404").rule(GetUser::OPERATION, 1);
+        let mut script = FaultScript::new().rule(gone);
+        if !block.is_empty() {
+            script = script.rule(ways::named(block).rule(BlockUser::OPERATION, 0));
+        }
+        fake.set_faults(script);
+        let report = job(&id, &fake).run(&fake.client()).await;
+        assert!(
+            matches!(report.verification.lock, Lock::UserGone),
+            "{report}"
+        );
+        assert_eq!(report.is_complete(), is_complete, "{block}: {report}");
+        let text = report.to_string();
+        let is_told = text.contains("nobody has seen it locked");
+        assert_eq!(is_told, !is_complete, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_only_reads() {
     let (fake, id, was) = somebody().await;

@@ -2,6 +2,7 @@ use std::fmt;
 
 use super::{AccessTokens, Lock, Remaining, Verification};
 use crate::one_line::one_line;
+use crate::workflows::step::is_not_found;
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{Error, UserId};
 
@@ -60,21 +61,27 @@ impl OffboardReport {
     }
 
     /// Whether the verification has found the account locked, or gone, and nothing left of what was
-    /// to be ended. A lock that ends by itself counts only where the account was blocked. Access tokens
-    /// that are already issued do not count.
+    /// to be ended. A lock that ends by itself counts only where the account was blocked; that the user
+    /// is gone, where it was blocked or was gone by then. Access tokens that are already issued do not
+    /// count.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let found = &self.verification;
-        let is_locked_out = match found.lock {
-            Lock::Locked { until: Some(_) } => self.block.is_done(),
-            Lock::Locked { until: None } | Lock::UserGone => true,
-            _ => false,
-        };
-        is_locked_out
+        self.is_locked_out()
             && found.sessions.is_clear()
             && found.tokens.is_clear()
             && found.identities.is_clear()
             && found.mfa.is_clear()
+    }
+
+    fn is_locked_out(&self) -> bool {
+        match self.verification.lock {
+            Lock::Locked { until: None } => true,
+            Lock::Locked { until: Some(_) } => self.block.is_done(),
+            // One 404 may be that of a proxy.
+            Lock::UserGone => self.block.is_done() || self.block.error().is_some_and(is_not_found),
+            _ => false,
+        }
     }
 
     /// All steps in their order, with names.
@@ -111,7 +118,7 @@ impl fmt::Display for OffboardReport {
             writeln!(f, "  {name:<18}{outcome}")?;
         }
         if !self.dry_run {
-            writeln!(f, "  {:<18}{}", "left active", Left(&self.verification))?;
+            writeln!(f, "  {:<18}{}", "left active", Left(self))?;
         }
         write!(f, "  {:<18}", "still alive")?;
         match &self.access_tokens {
@@ -132,7 +139,7 @@ impl fmt::Display for OffboardReport {
 }
 
 /// What is left, in a line.
-struct Left<'a>(&'a Verification);
+struct Left<'a>(&'a OffboardReport);
 
 impl fmt::Display for Left<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,13 +149,18 @@ impl fmt::Display for Left<'_> {
             tokens,
             identities,
             mfa,
-        } = self.0;
+        } = &self.0.verification;
         let mut left = Vec::new();
         match lock {
             Lock::Open => left.push(String::from("the account, which is not locked")),
             Lock::Unknown(error) => left.push(unknown("the account", error)),
             Lock::Locked { until: Some(at) } => {
                 left.push(format!("the lock may end by itself at {at:.0}"));
+            }
+            Lock::UserGone if !self.0.is_locked_out() => {
+                left.push(String::from(
+                    "perhaps the account: it seems gone, but nobody has seen it locked",
+                ));
             }
             Lock::Locked { until: None } | Lock::UserGone => {}
             Lock::NotChecked => return f.write_str("not looked at"),
