@@ -5,6 +5,8 @@ mod clocks;
 mod lifetimes;
 mod offboard;
 mod preflight;
+mod program;
+mod revocations;
 mod rotate_api_key;
 mod rotate_client_secret;
 mod rotated_keys;

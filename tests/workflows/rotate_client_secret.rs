@@ -29,6 +29,10 @@ async fn store(_: SecretString) -> Result<(), BoxError> {
     Ok(())
 }
 
+async fn never_stored(_: SecretString) -> Result<(), BoxError> {
+    panic!("there is nothing to store")
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
     let steps: [&Operation; 3] = [
@@ -67,6 +71,70 @@ async fn each_step_fails_in_each_way_and_a_second_run_completes_it() {
             assert!(report.is_complete(), "{case}: {report}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_can_look_it_is_not_known_whether_the_old_secret_is_dead() {
+    for way in ways::all() {
+        let case = way.name;
+        let (fake, id) = application(true).await;
+        let client = fake.client();
+        let ledger = Ledger::of(&fake);
+        let blind = ways::named("500").rule(GetClient::OPERATION, 1);
+        fake.set_faults(way.script(Rotate::OPERATION, 0).rule(blind));
+        let report = job(&id, &fake).run(&client, never_stored).await;
+        fake.clear_faults();
+        assert_eq!(ledger.count(Rotate::OPERATION).0, 1, "{case}");
+        assert_eq!(report.client_has_changed, None, "{case}");
+        let text = report.to_string();
+        if way.verdict == Verdict::Refused {
+            assert!(matches!(report.rotate, StepOutcome::Failed(_)), "{text}");
+            assert_eq!(ledger.count(Rotate::OPERATION).1, 0, "{case}");
+        } else {
+            assert!(matches!(report.rotate, StepOutcome::Unknown(_)), "{text}");
+            assert!(text.contains("may be dead: nobody knows; run it again"));
+        }
+        assert!(matches!(report.store, StepOutcome::Skipped) && !report.is_complete());
+
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        let report = job(&id, &fake).run(&client, store).await;
+        assert!(report.is_complete(), "{case}: {report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_is_completed_by_the_next() {
+    let steps = [
+        ListApiKeys::OPERATION,
+        GetClient::OPERATION,
+        Rotate::OPERATION,
+    ];
+    for step in steps {
+        for after_performing in [false, true] {
+            let (fake, id) = application(true).await;
+            let client = fake.client();
+            let ledger = Ledger::of(&fake);
+            fake.set_faults(ways::hang(after_performing).script(step, 0));
+            let limit = Duration::from_secs(1);
+            let dropped = job(&id, &fake);
+            let dropped = tokio::time::timeout(limit, dropped.run(&client, never_stored)).await;
+            assert!(dropped.is_err(), "{}", step.id);
+            fake.clear_faults();
+            let asked = ledger.count(Rotate::OPERATION).0;
+            let report = job(&id, &fake).run(&client, store).await;
+            assert!(report.is_complete(), "{}: {report}", step.id);
+            assert_eq!(ledger.count(Rotate::OPERATION).0, asked + 1, "{}", step.id);
+        }
+    }
+    // While it is stored, the secret is with the caller alone.
+    let (fake, id) = application(true).await;
+    let client = fake.client();
+    let never = async |_: SecretString| std::future::pending::<Result<(), BoxError>>().await;
+    let dropped = job(&id, &fake);
+    let dropped = tokio::time::timeout(Duration::from_secs(1), dropped.run(&client, never)).await;
+    assert!(dropped.is_err());
+    let report = job(&id, &fake).run(&client, store).await;
+    assert!(report.is_complete(), "{report}");
 }
 
 #[tokio::test]
