@@ -17,16 +17,18 @@ use idpflare_management::{Client, ExposeSecret, GetUserStats, KeyHandle};
 use lexopt::prelude::*;
 
 const USAGE: &str = "\
-usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS]
+usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS] [--may-outlive]
 
   --yes            changes a real instance; without, it only says what it would do
   --store FILE     where the new key is written to; must not exist yet
-  --drain SECONDS  how long the old key is left alone after the swap; the default is 1";
+  --drain SECONDS  how long the old key is left alone after the swap; the default is 1
+  --may-outlive    keeps the new key even if it lives longer than the old one was made to";
 
 struct Arguments {
     yes: bool,
     store: Option<PathBuf>,
     drain: Duration,
+    may_outlive: bool,
 }
 
 #[tokio::main]
@@ -57,6 +59,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
         yes: false,
         store: None,
         drain: Duration::from_secs(1),
+        may_outlive: false,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -64,6 +67,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("yes") => arguments.yes = true,
             Long("store") => arguments.store = Some(parser.value()?.into()),
             Long("drain") => arguments.drain = Duration::from_secs(parser.value()?.parse()?),
+            Long("may-outlive") => arguments.may_outlive = true,
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -80,9 +84,8 @@ async fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
             if !dry_run && arguments.store.is_none() {
                 return Err("say where the new key goes to, with --store FILE".into());
             }
-            let store = arguments.store.unwrap_or_default();
             let key = ApiKey::new(key)?;
-            let rotation = Rotation::new(authority, key, store, arguments.drain)?;
+            let rotation = Rotation::new(authority, key, arguments)?;
             let report = rotation.run(dry_run).await;
             println!("{report}");
             if dry_run {
@@ -95,14 +98,14 @@ async fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     }
 }
 
-async fn with_the_fake(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
+async fn with_the_fake(mut arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     let fake = FakeIdpflare::new();
     let server = fake.serve().await?;
-    let store = arguments.store.unwrap_or_else(|| {
+    arguments.store.get_or_insert_with(|| {
         std::env::temp_dir().join(format!("rotate_api_key-{}", std::process::id()))
     });
     let old = ApiKey::new(fake.api_key())?;
-    let rotation = Rotation::new(server.authority(), old.clone(), store, arguments.drain)?;
+    let rotation = Rotation::new(server.authority(), old.clone(), arguments)?;
     println!("{}\n", rotation.run(true).await);
 
     let report = rotation.run(false).await;
@@ -124,28 +127,26 @@ async fn with_the_fake(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
 /// A running client, and what it takes to give it another key.
 struct Rotation {
     authority: String,
-    key: ApiKey,
-    handle: KeyHandle,
     client: Client,
     store: PathBuf,
-    drain: Duration,
+    job: RotateApiKey,
 }
 
 impl Rotation {
     fn new(
         authority: String,
         key: ApiKey,
-        store: PathBuf,
-        drain: Duration,
+        arguments: Arguments,
     ) -> Result<Self, idpflare_management::Error> {
-        let handle = KeyHandle::new(key.clone());
+        let job = RotateApiKey::new(&key)
+            .drain(arguments.drain)
+            .may_outlive(arguments.may_outlive);
+        let handle = KeyHandle::new(key);
         Ok(Self {
             client: connect(&authority, handle.clone())?,
             authority,
-            key,
-            handle,
-            store,
-            drain,
+            store: arguments.store.unwrap_or_default(),
+            job: job.swap(handle),
         })
     }
 
@@ -155,20 +156,17 @@ impl Rotation {
     }
 
     async fn run(&self, dry_run: bool) -> RotateApiKeyReport {
-        RotateApiKey::new(&self.key)
-            .swap(self.handle.clone())
-            .drain(self.drain)
-            .dry_run(dry_run)
-            .run(
-                &self.client,
-                async |new: NewApiKey| write_private(&self.store, new.secret().expose_secret()),
-                async |new: NewApiKey| {
-                    let candidate = self.connect(new.key().into())?;
-                    new.probe(&candidate).await?;
-                    Ok::<_, BoxError>(())
-                },
-            )
-            .await
+        let job = self.job.clone().dry_run(dry_run);
+        job.run(
+            &self.client,
+            async |new: NewApiKey| write_private(&self.store, new.secret().expose_secret()),
+            async |new: NewApiKey| {
+                let candidate = self.connect(new.key().into())?;
+                new.probe(&candidate).await?;
+                Ok::<_, BoxError>(())
+            },
+        )
+        .await
     }
 }
 
