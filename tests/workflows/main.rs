@@ -2,8 +2,10 @@
 //! did, a second run completes it, a dry run changes nothing, and no secret is in any of it.
 
 mod clocks;
+mod leaver;
 mod lifetimes;
 mod offboard;
+mod offboard_steps;
 mod preflight;
 mod program;
 mod revocations;
