@@ -5,6 +5,7 @@ mod event;
 mod millis;
 mod pace;
 mod slices;
+mod start;
 mod stream;
 mod sweep;
 
@@ -19,7 +20,8 @@ use crate::stack::BoxService;
 use crate::{CallOptions, Client, HttpService, QueryAuditLogs, Timestamp};
 use millis::Millis;
 use pace::Pace;
-use sweep::{AuditPager, Question, Sweep};
+use start::Start;
+use sweep::{Question, Sweep};
 
 pub use checkpoint::AuditCheckpoint;
 pub use event::{AuditBatch, AuditTailEvent};
@@ -70,7 +72,7 @@ const PAGE: u64 = 100;
 ///
 /// | start | what is handed out |
 /// |---|---|
-/// | [`from_now`](Self::from_now), the default | what was not in the log when it was first read |
+/// | [`from_now`](Self::from_now), the default | what was not in the log when it was first asked |
 /// | [`from_time`](Self::from_time), or the query's `start_date` | what was made at that time or later |
 /// | [`from_beginning`](Self::from_beginning) | the whole log |
 /// | [`from_checkpoint`](Self::from_checkpoint) | what is behind the checkpoint |
@@ -131,16 +133,6 @@ pub struct AuditTail<S: HttpService = BoxService> {
     has_ended: bool,
 }
 
-/// What is to be done before the first reading.
-enum Start<S: HttpService> {
-    /// Find out what is the newest entry.
-    Now(Option<Box<AuditPager<S>>>),
-    /// In the first reading, entries up to this time are only taken note of.
-    Quiet(Millis),
-    /// Nothing.
-    Known,
-}
-
 impl<S: HttpService> AuditTail<S> {
     /// A tail of the entries that fit `query`.
     pub fn new(client: &Client<S>, mut query: QueryAuditLogs) -> Self {
@@ -174,7 +166,18 @@ impl<S: HttpService> AuditTail<S> {
         }
     }
 
-    /// Starts with what appears from now on.
+    /// Starts with what appears from now on: no clock says when that is, but the log's own newest
+    /// entries, which the first request asks for, a page of them.
+    ///
+    /// - Those are known by their ids, and none of them is handed out.
+    /// - Any other is new that was made after the oldest of them, also one of the same millisecond as
+    ///   the newest. Where that page is the whole log, or there was none, all others are.
+    /// - Of those that were made no later than that oldest one, the ones that appear before the tail
+    ///   has [caught up](AuditTailEvent::CaughtUp) for the first time can't be told from those that
+    ///   were there, and count as these. Later on they are new, within the overlap.
+    ///
+    /// Where one millisecond has more entries than fit on that page, the others of it are handed out,
+    /// though they were there: better that than to lose one.
     pub fn from_now(mut self) -> Self {
         self.start = Start::Now(None);
         self

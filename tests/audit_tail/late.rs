@@ -38,31 +38,6 @@ async fn nothing_comes_twice_however_often_the_overlap_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn now_is_what_the_log_has_when_it_is_first_read() {
-    let server = Server::with(2500, 100);
-    let mut tail = tail(&server).from_now();
-    let Some(Ok(AuditTailEvent::CaughtUp { checkpoint })) = tail.next().await else {
-        panic!("there is nothing new");
-    };
-    let now = server.model().now;
-    assert_eq!(checkpoint.watermark(), Some(at(now)));
-    assert_eq!(checkpoint.reads_from(), Some(at(now - 30_000)));
-    assert_eq!(checkpoint.known(), 301);
-    let late = server.model().insert(now - 10_000);
-    let new = server.model().insert(now + 10);
-    assert_eq!(caught_up(&mut tail).await.expect("entries"), [late, new]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_first_entry_of_an_empty_log_is_new() {
-    let server = Server::new();
-    let mut tail = tail(&server);
-    assert_eq!(caught_up(&mut tail).await.expect("none"), [0; 0]);
-    server.model().make(2, 1);
-    assert_eq!(caught_up(&mut tail).await.expect("entries"), [0, 1]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_entry_that_is_dated_ahead_hides_no_others() {
     let server = Server::new();
     let now = Timestamp::now().as_millisecond();

@@ -7,6 +7,7 @@ mod late;
 mod model;
 mod resume;
 mod slices;
+mod start;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -45,6 +45,8 @@ pub(crate) struct Model {
     pub(crate) ignores_dates: bool,
     pub(crate) requests: usize,
     pub(crate) queries: Vec<String>,
+    /// When each entry of the first page was made, and its number.
+    pub(crate) first_page: Option<Vec<(i64, u32)>>,
 }
 
 #[derive(Clone)]
@@ -63,6 +65,7 @@ impl Server {
             ignores_dates: false,
             requests: 0,
             queries: Vec::new(),
+            first_page: None,
         })))
     }
 
@@ -145,13 +148,11 @@ impl Model {
         let fitting = &self.log[first.min(behind)..behind];
         let limit = usize::try_from(number("limit").unwrap_or(50)).expect("64 bits");
         let offset = usize::try_from(number("offset").unwrap_or(0)).expect("64 bits");
-        let entries: Vec<_> = fitting
-            .iter()
-            .rev()
-            .skip(offset)
-            .take(limit.min(self.clamp))
-            .map(|(at, number)| entry(*at, *number))
-            .collect();
+        let page = fitting.iter().rev().skip(offset);
+        let page: Vec<_> = page.take(limit.min(self.clamp)).copied().collect();
+        let entries = page.iter().map(|(at, number)| entry(*at, *number));
+        let entries: Vec<_> = entries.collect();
+        self.first_page.get_or_insert(page);
         let total = self.lie.unwrap_or(fitting.len() as u64);
         format!(
             r#"{{"entries":[{}],"total":{total},"limit":{limit},"offset":{offset}}}"#,

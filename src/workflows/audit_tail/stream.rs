@@ -1,4 +1,4 @@
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use futures_core::Stream;
 use tokio::time::{Instant, sleep};
 
 use super::millis::Millis;
-use super::slices::Slice;
+use super::start::Start;
 use super::sweep::{Portion, Sweep};
-use super::{AuditBatch, AuditCheckpoint, AuditTail, AuditTailEvent, Start};
+use super::{AuditBatch, AuditTail, AuditTailEvent};
 use crate::{Error, HttpService, Timestamp};
 
 /// Nothing in it stays where it is but what is in a box.
@@ -62,40 +62,16 @@ impl<S: HttpService> AuditTail<S> {
         }))
     }
 
-    /// Finds out what is in the log already.
-    fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Start::Now(pager) = &mut self.start else {
-            return Poll::Ready(Ok(()));
-        };
-        let whole = Slice {
-            from: None,
-            to: self.end,
-        };
-        let pager = pager.get_or_insert_with(|| Box::new(self.question.pager(&self.client, whole)));
-        let page = ready!(pin!(pager.next_page()).poll(cx))?;
-        let entries = page.into_iter().flat_map(|page| page.rows);
-        let newest = entries.map(|entry| entry.created_at.as_millisecond()).max();
-        self.start = match newest {
-            Some(newest) => {
-                let floor = self.floor_below(newest.min(Timestamp::now().as_millisecond()));
-                self.progress = AuditCheckpoint::starting_from(Some(floor));
-                Start::Quiet(newest)
-            }
-            None => Start::Known,
-        };
-        Poll::Ready(Ok(()))
-    }
-
     /// What is read again from now on, where `newest` was the newest entry.
-    fn floor_below(&self, newest: Millis) -> Millis {
+    pub(super) fn floor_below(&self, newest: Millis) -> Millis {
         newest.saturating_sub(self.overlap)
     }
 
     fn hand_out(&mut self, portion: Portion) -> Option<AuditTailEvent> {
         let mut entries = portion.entries;
         entries.retain(|entry| self.progress.sees(entry));
-        if let Start::Quiet(newest) = self.start {
-            entries.retain(|entry| newest < entry.created_at.as_millisecond());
+        if let Start::Quiet(before) = self.start {
+            entries.retain(|entry| before <= entry.created_at.as_millisecond());
         }
         let settled = self.floor_below(portion.horizon);
         self.progress.settle(settled.min(portion.read_to));
