@@ -14,6 +14,7 @@ mod seen;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use cursor::Cursor;
 use fetch::Fetch;
@@ -25,6 +26,10 @@ pub use act::Acted;
 pub use items::Items;
 pub use listing::Listing;
 pub use page::Page;
+pub(crate) use rows::key as row_key;
+
+/// A row, or what is wrong with it.
+type ListedRow<R> = Result<<R as Listing>::Row, Error>;
 
 /// How many pages may be on their way at once.
 const MAX_CONCURRENCY: usize = 64;
@@ -97,7 +102,7 @@ pub struct Pager<R: Listing, S: HttpService = BoxService> {
     /// Pages on their way, in their order.
     fetches: VecDeque<Fetch<S>>,
     /// What is left of the page that was received last, each with its offset.
-    rows: VecDeque<(u64, Result<R::Row, Error>)>,
+    rows: VecDeque<(u64, ListedRow<R>)>,
     concurrency: usize,
     is_lenient: bool,
     has_started: bool,
@@ -242,6 +247,17 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
             offset,
             total: self.cursor.total(),
         }))
+    }
+
+    /// The next rows in their order, with those between them that can't be decoded; `None` at the
+    /// end.
+    pub(crate) fn poll_page(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Vec<ListedRow<R>>>, Error>> {
+        let has_rows = ready!(self.poll_rows(cx))?;
+        let rows = self.rows.drain(..).map(|(_, row)| row);
+        Poll::Ready(Ok(has_rows.then(|| rows.collect())))
     }
 
     /// The rows that are left, as a stream, which is `Unpin`.

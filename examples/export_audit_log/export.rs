@@ -6,6 +6,7 @@ use idpflare_management::Client;
 use idpflare_management::workflows::{AuditCheckpoint, AuditTail, AuditTailEvent};
 
 use crate::arguments::Arguments;
+use crate::causes::with_causes;
 use crate::output::Output;
 use crate::state::{State, StateFile, Subject};
 
@@ -38,6 +39,7 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Bo
         state_file,
         output,
         exported: 0,
+        left_out: 0,
         reported: Instant::now(),
     };
     let checkpoint = kept.and_then(|state| state.checkpoint);
@@ -50,21 +52,25 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Bo
         let event = tokio::select! {
             biased;
             _ = &mut interrupted => {
-                export.summarize("interrupted");
-                return Ok(());
+                return export.end("interrupted");
             }
             event = tail.next() => event,
         };
-        let Some(event) = event.transpose()? else {
-            export.summarize("done");
-            return Ok(());
-        };
-        export.handle(event)?;
+        match event {
+            Some(Ok(event)) => export.handle(event)?,
+            Some(Err(error)) if is_about_one_entry(&error) => {
+                export.left_out += 1;
+                eprintln!("left out: {}", with_causes(&error));
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => return export.end("done"),
+        }
     }
 }
 
 fn tail(client: &Client, arguments: &Arguments, kept: Option<AuditCheckpoint>) -> AuditTail {
-    let tail = AuditTail::new(client, arguments.query.clone());
+    // One entry that this program can't read must not keep all others from being exported.
+    let tail = AuditTail::new(client, arguments.query.clone()).lenient();
     let tail = match (kept, arguments.from) {
         (Some(checkpoint), _) => tail.from_checkpoint(checkpoint),
         (None, Some(from)) => tail.from_time(from),
@@ -81,12 +87,19 @@ fn tail(client: &Client, arguments: &Arguments, kept: Option<AuditCheckpoint>) -
     }
 }
 
+fn is_about_one_entry(error: &idpflare_management::Error) -> bool {
+    let decode = error.decode_error();
+    decode.is_some_and(|error| error.raw_row().is_some())
+}
+
 struct Export<'a> {
     arguments: &'a Arguments,
     subject: Subject,
     state_file: Option<StateFile<'a>>,
     output: Output,
     exported: u64,
+    /// The entries that can't be decoded.
+    left_out: u64,
     reported: Instant,
 }
 
@@ -136,11 +149,18 @@ impl Export<'_> {
         })
     }
 
-    fn summarize(&self, how: &str) {
+    fn end(&self, how: &str) -> Result<(), Box<dyn Error>> {
         let next = match &self.arguments.checkpoint {
             Some(path) => format!("; {} says where to go on", path.display()),
             None => String::new(),
         };
         eprintln!("{how}: {} entries exported{next}", self.exported);
+        match self.left_out {
+            0 => Ok(()),
+            1 => Err("1 entry could not be decoded, and is not in the output".into()),
+            many => Err(
+                format!("{many} entries could not be decoded, and are not in the output").into(),
+            ),
+        }
     }
 }

@@ -62,7 +62,8 @@ struct Identified {
     id: String,
 }
 
-fn key(raw: &str) -> String {
+/// What tells a row from others.
+pub(crate) fn key(raw: &str) -> String {
     if let Ok(Identified { id }) = serde_json::from_str(raw) {
         return id;
     }

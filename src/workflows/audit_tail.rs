@@ -8,7 +8,9 @@ mod slices;
 mod start;
 mod stream;
 mod sweep;
+mod undecoded;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use idpflare_layers::Backoff;
 use tokio::time::{Instant, Sleep};
 
 use crate::stack::BoxService;
-use crate::{CallOptions, Client, HttpService, QueryAuditLogs, Timestamp};
+use crate::{CallOptions, Client, Error, HttpService, QueryAuditLogs, Timestamp};
 use millis::Millis;
 use pace::Pace;
 use start::Start;
@@ -108,7 +110,8 @@ const PAGE: u64 = 100;
 /// shorter than the server's [`retry_after`](crate::Error::retry_after). All others are the stream's
 /// last item: a key that is not valid or lacks the scope `audit:read`, which
 /// [`required_scope`](crate::Error::required_scope) names, a filter that the server refuses, a reply
-/// that can't be decoded. Start another tail from the last checkpoint once that is mended.
+/// that can't be decoded. Start another tail from the last checkpoint once that is mended. With
+/// [`lenient`](Self::lenient), a single entry that can't be decoded is no end.
 #[must_use = "streams do nothing until they are polled"]
 pub struct AuditTail<S: HttpService = BoxService> {
     client: Client<S>,
@@ -122,6 +125,8 @@ pub struct AuditTail<S: HttpService = BoxService> {
     start: Start<S>,
     progress: AuditCheckpoint,
     sweep: Option<Sweep<S>>,
+    /// What is to be told before anything else is done.
+    items: VecDeque<Result<AuditTailEvent, Error>>,
     sleep: Option<Pin<Box<Sleep>>>,
     trusts_total: bool,
     /// The reading has had something new.
@@ -144,6 +149,7 @@ impl<S: HttpService> AuditTail<S> {
             question: Question {
                 query,
                 options: CallOptions::new(),
+                is_lenient: false,
             },
             overlap: 30_000,
             pace: Pace::new(),
@@ -153,6 +159,7 @@ impl<S: HttpService> AuditTail<S> {
             start: Start::Now(None),
             progress: AuditCheckpoint::default(),
             sweep: None,
+            items: VecDeque::new(),
             sleep: None,
             trusts_total: true,
             found_any: false,
@@ -179,6 +186,7 @@ impl<S: HttpService> AuditTail<S> {
     /// Where one millisecond has more entries than fit on that page, the others of it are handed out,
     /// though they were there: better that than to lose one.
     pub fn from_now(mut self) -> Self {
+        self.progress = AuditCheckpoint::default();
         self.start = Start::Now(None);
         self
     }
@@ -233,6 +241,60 @@ impl<S: HttpService> AuditTail<S> {
     /// otherwise. The client may have made several attempts before that.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.pace.set_backoff(backoff);
+        self
+    }
+
+    /// Goes on past entries that can't be decoded. Each is an error among the stream's items, with its
+    /// place and its JSON in [`Error::decode_error`]; what comes behind it goes on. That it has a
+    /// [`raw_row`](crate::DecodeError::raw_row) tells it from an error that is the last item.
+    ///
+    /// It comes before the batch, or the [`CaughtUp`](AuditTailEvent::CaughtUp), whose checkpoint
+    /// takes it for told. So it is told **at least once** over all processes that go on from each
+    /// other's checkpoints, as long as each deals with it before it keeps a later one. Within one tail
+    /// it is told once. If the tail that goes on from a checkpoint can decode it, it comes as an entry,
+    /// as long as it is within the overlap.
+    ///
+    /// Where it can't even be read when it was made, it counts as made when the one was that is listed
+    /// before it. Of those that are too many to be remembered, more than 65,536 within the overlap,
+    /// some are told again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_util::StreamExt;
+    /// use http::StatusCode;
+    /// use idpflare_management::testing::{CannedReply, Fixture};
+    /// use idpflare_management::workflows::{AuditTail, AuditTailEvent};
+    /// use idpflare_management::{AuditLogEntry, Client, QueryAuditLogs};
+    /// use serde_json::json;
+    ///
+    /// let log = json!({"entries": [{"id": "log_2"}, AuditLogEntry::fixture()], "total": 2,
+    ///     "limit": 100, "offset": 0});
+    /// let mock = CannedReply::new(StatusCode::OK).json(&log);
+    /// let client = Client::from_service("https://idp.example.com", mock)?;
+    ///
+    /// let mut tail = AuditTail::new(&client, QueryAuditLogs::new())
+    ///     .from_beginning()
+    ///     .until_caught_up()
+    ///     .lenient();
+    /// let (mut entries, mut undecoded) = (Vec::new(), Vec::new());
+    /// while let Some(event) = tail.next().await {
+    ///     match event {
+    ///         Ok(AuditTailEvent::Entries(batch)) => entries.extend(batch.entries),
+    ///         Ok(_) => {}
+    ///         Err(error) => match error.decode_error().and_then(|error| error.raw_row()) {
+    ///             Some(raw) => undecoded.push(String::from(raw)),
+    ///             None => return Err(error.into()),
+    ///         },
+    ///     }
+    /// }
+    /// assert_eq!(entries, [AuditLogEntry::fixture()]);
+    /// assert_eq!(undecoded, [r#"{"id":"log_2"}"#]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lenient(mut self) -> Self {
+        self.question.is_lenient = true;
         self
     }
 

@@ -10,6 +10,7 @@ use idpflare_management::testing::{FakeIdpflare, FakeServer, Fault, FaultRule, F
 use idpflare_management::{AuditLogEntry, CreateUser, Pager, QueryAuditLogs};
 
 use crate::support::dice::Dice;
+use crate::support::server::Scripted;
 
 const KILLS: u32 = 25;
 
@@ -286,6 +287,37 @@ async fn an_output_that_is_not_the_one_of_the_checkpoint_is_left_alone() {
     let refused = export_to(&output).await;
     assert!(!refused.status.success());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("was it replaced?"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_can_not_be_decoded_keeps_no_other_from_being_exported() {
+    use idpflare_management::testing::Fixture;
+
+    let entry = AuditLogEntry::fixture();
+    let page = serde_json::json!({
+        "entries": [{"id": "log_odd"}, entry], "total": 2, "limit": 100, "offset": 0
+    });
+    let body = page.to_string();
+    let length = body.len();
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    let server = Scripted::answering(reply).await;
+    let mut command = example();
+    command
+        .env("IDPFLARE_AUTHORITY", format!("http://{}", server.address))
+        .env("IDPFLARE_API_KEY", "idk_test");
+    let output = run(command).await;
+    assert_eq!(entries(&output.stdout), [entry]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert!(told.contains("left out: "), "{told}");
+    assert!(told.contains("entries[0]"), "{told}");
+    assert!(
+        told.contains("1 entry could not be decoded, and is not in the output"),
+        "{told}"
+    );
 }
 
 /// Reads the first line, then closes the pipe.

@@ -4,6 +4,7 @@ mod example;
 mod fake;
 mod faults;
 mod late;
+mod lenient;
 mod model;
 mod resume;
 mod slices;

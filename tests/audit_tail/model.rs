@@ -1,6 +1,6 @@
 //! A server with one audit log, which grows and goes wrong as a script says.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -27,6 +27,19 @@ pub(crate) enum Change {
     Fail(u16),
 }
 
+/// What is wrong with an entry that can't be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// Most of it is missing.
+    Rest,
+    /// Its time is none.
+    Time,
+    /// It has no id.
+    Id,
+    /// It is no object.
+    All,
+}
+
 #[derive(Debug)]
 pub(crate) struct Model {
     /// When each entry was made, and its number; in the order of their times.
@@ -43,6 +56,8 @@ pub(crate) struct Model {
     pub(crate) bounds: (bool, bool),
     /// The dates are not looked at.
     pub(crate) ignores_dates: bool,
+    /// The entries that can't be decoded, by their number.
+    pub(crate) damaged: HashMap<u32, Damage>,
     pub(crate) requests: usize,
     pub(crate) queries: Vec<String>,
     /// When each entry of the first page was made, and its number.
@@ -63,6 +78,7 @@ impl Server {
             lie: None,
             bounds: (true, true),
             ignores_dates: false,
+            damaged: HashMap::new(),
             requests: 0,
             queries: Vec::new(),
             first_page: None,
@@ -150,7 +166,12 @@ impl Model {
         let offset = usize::try_from(number("offset").unwrap_or(0)).expect("64 bits");
         let page = fitting.iter().rev().skip(offset);
         let page: Vec<_> = page.take(limit.min(self.clamp)).copied().collect();
-        let entries = page.iter().map(|(at, number)| entry(*at, *number));
+        let entries = page
+            .iter()
+            .map(|(at, number)| match self.damaged.get(number) {
+                None => entry(*at, *number),
+                Some(damage) => damage.text(*at, *number),
+            });
         let entries: Vec<_> = entries.collect();
         self.first_page.get_or_insert(page);
         let total = self.lie.unwrap_or(fitting.len() as u64);
@@ -158,6 +179,17 @@ impl Model {
             r#"{{"entries":[{}],"total":{total},"limit":{limit},"offset":{offset}}}"#,
             entries.join(",")
         )
+    }
+}
+
+impl Damage {
+    pub(crate) fn text(self, at: i64, number: u32) -> String {
+        match self {
+            Self::Rest => format!(r#"{{"id":"{number}","created_at":{at}}}"#),
+            Self::Time => format!(r#"{{"id":"{number}","created_at":"soon"}}"#),
+            Self::Id => format!(r#"{{"number":{number},"created_at":{at}}}"#),
+            Self::All => number.to_string(),
+        }
     }
 }
 

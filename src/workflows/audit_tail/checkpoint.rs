@@ -1,9 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::millis::{self, Millis};
+use super::undecoded::Undecoded;
 use crate::api::timestamp;
 use crate::{AuditLogEntry, AuditLogId, Timestamp};
 
@@ -65,6 +66,10 @@ pub struct AuditCheckpoint {
     watermark: Option<Timestamp>,
     /// The entries from there on that are dealt with.
     seen: BTreeSet<(Millis, AuditLogId)>,
+    /// The rows from there on that could not be decoded and were told, and when they were made at
+    /// the latest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    undecoded: BTreeMap<AuditLogId, Millis>,
 }
 
 impl AuditCheckpoint {
@@ -87,10 +92,10 @@ impl AuditCheckpoint {
         self.from
     }
 
-    /// How many entries are known from there on.
+    /// How many entries are known from there on, with those that could not be decoded.
     #[must_use]
     pub fn known(&self) -> usize {
-        self.seen.len()
+        self.seen.len() + self.undecoded.len()
     }
 
     pub(super) fn floor(&self) -> Option<Millis> {
@@ -107,9 +112,23 @@ impl AuditCheckpoint {
         is_new
     }
 
+    /// Takes note of a row that can't be decoded; false where it was known.
+    pub(super) fn sees_undecoded(&mut self, row: &Undecoded) -> bool {
+        let made = row.made.latest();
+        self.undecoded.insert(row.key.clone(), made).is_none()
+    }
+
     /// Nothing older than `floor` is read any more, so what is known of that can be forgotten.
     pub(super) fn settle(&mut self, floor: Millis) {
         self.raise(floor);
+        if let Some(excess) = self.undecoded.len().checked_sub(MAX_SEEN) {
+            let mut times: Vec<_> = self.undecoded.values().copied().collect();
+            times.sort_unstable();
+            // These are told again, which is better than to read entries only once.
+            if let Some(oldest) = times.get(excess) {
+                self.undecoded.retain(|_, made| oldest <= made);
+            }
+        }
         while self.seen.len() > MAX_SEEN
             && let (Some((oldest, _)), Some((newest, _))) = (self.seen.first(), self.seen.last())
             && oldest < newest
@@ -125,6 +144,7 @@ impl AuditCheckpoint {
         self.from = Some(millis::timestamp(floor));
         // No id is before the empty one.
         self.seen = self.seen.split_off(&(floor, AuditLogId::from("")));
+        self.undecoded.retain(|_, made| floor <= *made);
     }
 }
 
@@ -133,7 +153,7 @@ impl fmt::Debug for AuditCheckpoint {
         f.debug_struct("AuditCheckpoint")
             .field("reads_from", &self.from)
             .field("watermark", &self.watermark)
-            .field("known", &self.seen.len())
+            .field("known", &self.known())
             .finish()
     }
 }
@@ -172,6 +192,25 @@ mod tests {
         let mut checkpoint = with((0..many).map(|id| (9, id)));
         checkpoint.settle(0);
         assert_eq!(checkpoint.known(), MAX_SEEN + 10, "none can be told apart");
+    }
+
+    #[test]
+    fn of_too_many_that_can_not_be_decoded_the_oldest_are_forgotten() {
+        let many = u32::try_from(MAX_SEEN).expect("32 bits") + 10;
+        let row = |id: u32| (id.to_string().into(), Millis::from(id / 4));
+        let mut checkpoint = with([]);
+        checkpoint.undecoded = (0..many).map(row).collect();
+        let knows = |checkpoint: &AuditCheckpoint, id: &str| {
+            checkpoint.undecoded.contains_key(&AuditLogId::from(id))
+        };
+        checkpoint.settle(0);
+        assert_eq!(checkpoint.floor(), Some(0), "no entry is missed for them");
+        assert_eq!(checkpoint.known(), MAX_SEEN + 2, "those of a millisecond");
+        assert!(!knows(&checkpoint, "7"));
+        assert!(knows(&checkpoint, "8"));
+        checkpoint.settle(10);
+        assert!(!knows(&checkpoint, "39"));
+        assert!(knows(&checkpoint, "40"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub enum AuditTailEvent {
     /// New entries.
     Entries(AuditBatch),
     /// All that the log had when it was last asked has been handed out. This comes once at the
-    /// beginning and then after each time that there were new entries.
+    /// beginning and then after each time that there was something new.
     CaughtUp {
         /// Where to go on.
         checkpoint: AuditCheckpoint,
@@ -32,7 +32,8 @@ pub enum AuditTailEvent {
 pub struct AuditBatch {
     /// The entries, oldest first; at least one.
     pub entries: Vec<AuditLogEntry>,
-    /// Keep it once the entries are dealt with: a tail that starts from it repeats none of them, and
+    /// Keep it once the entries are dealt with, and the errors before them that a
+    /// [lenient](super::AuditTail::lenient) tail goes on past: a tail that starts from it repeats none of them, and
     /// one that starts from the checkpoint before repeats all.
     pub checkpoint: AuditCheckpoint,
 }

@@ -12,6 +12,11 @@ impl Slice {
     pub(super) fn contains(&self, at: Millis) -> bool {
         self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at <= to)
     }
+
+    /// The first millisecond behind it.
+    pub(super) fn behind(&self) -> Millis {
+        self.to.map_or(Millis::MAX, |to| to.saturating_add(1))
+    }
 }
 
 /// What is left of an interval, in slices that are read one after the other, the oldest first.

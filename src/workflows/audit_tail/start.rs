@@ -1,10 +1,10 @@
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
+use super::AuditTail;
 use super::millis::Millis;
 use super::slices::Slice;
 use super::sweep::AuditPager;
-use super::{AuditCheckpoint, AuditTail};
+use super::undecoded::Undecoded;
 use crate::{Error, HttpService, Timestamp};
 
 /// What is to be done before the first reading.
@@ -28,24 +28,40 @@ impl<S: HttpService> AuditTail<S> {
             to: self.end,
         };
         let pager = pager.get_or_insert_with(|| Box::new(self.question.pager(&self.client, whole)));
-        let page = ready!(pin!(pager.next_page()).poll(cx))?;
-        let is_whole_log = pager.next_request().is_none();
-        let entries = page.map(|page| page.rows).unwrap_or_default();
-        let times = entries
-            .iter()
-            .map(|entry| entry.created_at.as_millisecond());
-        let (Some(oldest), Some(newest)) = (times.clone().min(), times.max()) else {
-            self.start = Start::Known;
-            return Poll::Ready(Ok(()));
+        let mut newer = whole.behind();
+        let (oldest, newest) = loop {
+            let Some(rows) = ready!(pager.poll_page(cx))? else {
+                self.start = Start::Known;
+                return Poll::Ready(Ok(()));
+            };
+            let mut times: Option<(Millis, Millis)> = None;
+            for row in rows {
+                let made = match row {
+                    Ok(entry) => {
+                        self.progress.sees(&entry);
+                        Some(entry.created_at.as_millisecond())
+                    }
+                    Err(error) => {
+                        let row = Undecoded::new(error, newer);
+                        self.progress.sees_undecoded(&row);
+                        row.made.known()
+                    }
+                };
+                if let Some(made) = made {
+                    newer = made;
+                    let (oldest, newest) = times.unwrap_or((made, made));
+                    times = Some((oldest.min(made), newest.max(made)));
+                }
+            }
+            // Where no row says when it was made, the next page may.
+            if let Some(times) = times {
+                break times;
+            }
         };
+        let is_whole_log = pager.next_request().is_none();
         // One that is dated ahead must not have those missed that come in the meantime.
         let floor = self.floor_below(newest.min(Timestamp::now().as_millisecond()));
-        self.progress = AuditCheckpoint::starting_from(Some(floor));
-        for entry in &entries {
-            if floor <= entry.created_at.as_millisecond() {
-                self.progress.sees(entry);
-            }
-        }
+        self.progress.settle(floor);
         self.start = if is_whole_log {
             Start::Known
         } else {

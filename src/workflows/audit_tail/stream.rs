@@ -20,6 +20,9 @@ impl<S: HttpService> Stream for AuditTail<S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
+            if let Some(item) = this.items.pop_front() {
+                return Poll::Ready(Some(item));
+            }
             if this.has_ended {
                 return Poll::Ready(None);
             }
@@ -27,16 +30,16 @@ impl<S: HttpService> Stream for AuditTail<S> {
                 ready!(sleep.as_mut().poll(cx));
                 this.sleep = None;
             }
-            let event = match ready!(this.poll_step(cx)) {
-                Ok(event) => event,
-                Err(error) if error.is_retryable() => Some(this.retry(error)),
+            match ready!(this.poll_step(cx)) {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => {
+                    let event = this.retry(error);
+                    this.items.push_back(Ok(event));
+                }
                 Err(error) => {
                     this.has_ended = true;
-                    return Poll::Ready(Some(Err(error)));
+                    this.items.push_back(Err(error));
                 }
-            };
-            if let Some(event) = event {
-                return Poll::Ready(Some(Ok(event)));
             }
         }
     }
@@ -44,7 +47,7 @@ impl<S: HttpService> Stream for AuditTail<S> {
 
 impl<S: HttpService> AuditTail<S> {
     /// One step further. After an error it is where it was.
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<AuditTailEvent>, Error>> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if let Start::Now(_) = self.start {
             ready!(self.poll_start(cx))?;
         }
@@ -56,10 +59,11 @@ impl<S: HttpService> AuditTail<S> {
         let portion = sweep.poll_portion(&self.client, &self.question, &mut self.trusts_total, cx);
         let portion = ready!(portion)?;
         self.pace.succeeds();
-        Poll::Ready(Ok(match portion {
+        match portion {
             Some(portion) => self.hand_out(portion),
             None => self.rest(),
-        }))
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What is read again from now on, where `newest` was the newest entry.
@@ -67,27 +71,38 @@ impl<S: HttpService> AuditTail<S> {
         newest.saturating_sub(self.overlap)
     }
 
-    fn hand_out(&mut self, portion: Portion) -> Option<AuditTailEvent> {
-        let mut entries = portion.entries;
+    fn hand_out(&mut self, portion: Portion) {
+        let Portion {
+            mut entries,
+            mut undecoded,
+            read_to,
+            horizon,
+        } = portion;
         entries.retain(|entry| self.progress.sees(entry));
+        undecoded.retain(|row| self.progress.sees_undecoded(row));
         if let Start::Quiet(before) = self.start {
             entries.retain(|entry| before <= entry.created_at.as_millisecond());
+            undecoded.retain(|row| before <= row.made.latest());
         }
-        let settled = self.floor_below(portion.horizon);
-        self.progress.settle(settled.min(portion.read_to));
-        if entries.is_empty() {
-            return None;
+        if let (Some(read_to), Some(horizon)) = (read_to, horizon) {
+            self.progress.settle(self.floor_below(horizon).min(read_to));
         }
-        self.found_any = true;
-        self.has_news = true;
-        Some(AuditTailEvent::Entries(AuditBatch {
-            entries,
-            checkpoint: self.progress.clone(),
-        }))
+        let found_any = !(entries.is_empty() && undecoded.is_empty());
+        self.found_any |= found_any;
+        self.has_news |= found_any;
+        // Before the checkpoint that takes them for told.
+        let undecoded = undecoded.into_iter().map(|row| Err(row.error));
+        self.items.extend(undecoded);
+        if !entries.is_empty() {
+            self.items.push_back(Ok(AuditTailEvent::Entries(AuditBatch {
+                entries,
+                checkpoint: self.progress.clone(),
+            })));
+        }
     }
 
     /// All has been read that there was.
-    fn rest(&mut self) -> Option<AuditTailEvent> {
+    fn rest(&mut self) {
         let was_cut = self.sweep.take().is_some_and(|sweep| sweep.was_cut());
         self.start = Start::Known;
         self.has_ended = self.is_last || self.ends_caught_up;
@@ -95,15 +110,17 @@ impl<S: HttpService> AuditTail<S> {
         if !self.has_ended {
             if was_cut && found_any {
                 // That took long, so there is more by now.
-                return None;
+                return;
             }
             let wait = self.pace.after_reading(found_any);
             let wait = self.left().map_or(wait, |left| wait.min(left));
             self.sleep = Some(Box::pin(sleep(wait)));
         }
-        std::mem::take(&mut self.has_news).then(|| AuditTailEvent::CaughtUp {
-            checkpoint: self.progress.clone(),
-        })
+        if std::mem::take(&mut self.has_news) {
+            self.items.push_back(Ok(AuditTailEvent::CaughtUp {
+                checkpoint: self.progress.clone(),
+            }));
+        }
     }
 
     fn retry(&mut self, error: Error) -> AuditTailEvent {

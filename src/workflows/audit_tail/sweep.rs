@@ -1,13 +1,13 @@
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use idpflare_layers::Call;
 
 use super::millis::{self, Millis};
 use super::slices::{Slice, Slices};
+use super::undecoded::Undecoded;
 use crate::{
-    ApiRequest, AuditLogEntry, CallOptions, Client, Error, HttpService, Page, Pager,
-    QueryAuditLogs, Timestamp, WithOptions,
+    ApiRequest, AuditLogEntry, CallOptions, Client, Error, HttpService, Pager, QueryAuditLogs,
+    Timestamp, WithOptions,
 };
 
 /// How many entries a slice may have.
@@ -19,6 +19,7 @@ pub(super) struct Question {
     /// The filters and the size of pages.
     pub(super) query: QueryAuditLogs,
     pub(super) options: CallOptions,
+    pub(super) is_lenient: bool,
 }
 
 pub(super) type AuditPager<S> = Pager<WithOptions<QueryAuditLogs>, S>;
@@ -32,7 +33,12 @@ impl Question {
             .from
             .map(|from| millis::timestamp(from.saturating_sub(1)));
         query.end_date = slice.to.map(|to| millis::timestamp(to.saturating_add(1)));
-        Pager::new(client, query.with(self.options.clone())).open_ended()
+        let pager = Pager::new(client, query.with(self.options.clone())).open_ended();
+        if self.is_lenient {
+            pager.lenient()
+        } else {
+            pager
+        }
     }
 }
 
@@ -42,10 +48,13 @@ pub(super) struct Sweep<S: HttpService> {
     pager: Option<AuditPager<S>>,
     /// What has been read of the next slice, newest first.
     entries: Vec<AuditLogEntry>,
-    /// How many entries that was with those outside of the slice.
+    undecoded: Vec<Undecoded>,
+    /// How many rows that was with those outside of the slice.
     received: usize,
-    /// The newest of them.
+    /// The newest of those inside.
     newest: Option<Millis>,
+    /// The row that was read last.
+    last: Option<Millis>,
     /// The slice is a single millisecond, so that any order will do.
     is_single: bool,
     /// The newest entry that there was in the beginning.
@@ -57,10 +66,13 @@ pub(super) struct Sweep<S: HttpService> {
 pub(super) struct Portion {
     /// Oldest first.
     pub(super) entries: Vec<AuditLogEntry>,
-    /// All entries before have been read.
-    pub(super) read_to: Millis,
-    /// Nothing older will be added to the log any more, apart from the overlap.
-    pub(super) horizon: Millis,
+    /// The rows that can't be decoded, likewise.
+    pub(super) undecoded: Vec<Undecoded>,
+    /// All entries before have been read, where that can be told.
+    pub(super) read_to: Option<Millis>,
+    /// Nothing older will be added to the log any more, apart from the overlap; `None` where nothing
+    /// is there.
+    pub(super) horizon: Option<Millis>,
 }
 
 impl<S: HttpService> Sweep<S> {
@@ -69,8 +81,10 @@ impl<S: HttpService> Sweep<S> {
             slices: Slices::new(from, to),
             pager: None,
             entries: Vec::new(),
+            undecoded: Vec::new(),
             received: 0,
             newest: None,
+            last: None,
             is_single: false,
             horizon: None,
             was_cut: false,
@@ -94,27 +108,20 @@ impl<S: HttpService> Sweep<S> {
             let pager = self
                 .pager
                 .get_or_insert_with(|| question.pager(client, slice));
-            // A page arrives as a whole or not at all, so its future can be dropped.
-            let page = ready!(pin!(pager.next_page()).poll(cx))?;
+            let rows = ready!(pager.poll_page(cx))?;
             let total = pager.total();
-            let Some(page) = page else {
+            let Some(rows) = rows else {
                 if self.received <= MAX_ENTRIES && is_too_many(total) {
                     // Cutting by it would go on down to single milliseconds, each time.
                     *trusts_total = false;
                 }
-                if let Some(portion) = self.finish(slice) {
-                    return Poll::Ready(Ok(Some(portion)));
-                }
-                continue;
+                return Poll::Ready(Ok(Some(self.finish(slice))));
             };
-            let strays = self.take(page, slice);
+            let strays = self.take(rows, slice);
             if self.is_single {
-                if let Some(portion) = self.portion(slice.to) {
-                    return Poll::Ready(Ok(Some(portion)));
-                }
-                continue;
+                return Poll::Ready(Ok(Some(self.portion(slice.to))));
             }
-            let is_too_much = self.entries.len() > MAX_ENTRIES
+            let is_too_much = self.entries.len() + self.undecoded.len() > MAX_ENTRIES
                 || self.received > 2 * MAX_ENTRIES
                 || (*trusts_total && is_too_many(total));
             if is_too_much {
@@ -127,20 +134,39 @@ impl<S: HttpService> Sweep<S> {
         Poll::Ready(Ok(None))
     }
 
-    /// Takes over a page, and says how many of its entries nobody has asked for.
-    fn take(&mut self, page: Page<AuditLogEntry>, slice: Slice) -> usize {
+    /// Takes over a page, and says how many of its rows nobody has asked for.
+    fn take(&mut self, rows: Vec<Result<AuditLogEntry, Error>>, slice: Slice) -> usize {
         let asked = Slice {
             from: slice.from.map(|from| from.saturating_sub(1)),
             to: slice.to.map(|to| to.saturating_add(1)),
         };
         let mut strays = 0;
-        for entry in page.rows {
-            let made = entry.created_at.as_millisecond();
+        for row in rows {
             self.received += 1;
-            strays += usize::from(!asked.contains(made));
-            if slice.contains(made) {
+            let (row, made) = match row {
+                Ok(entry) => {
+                    let made = entry.created_at.as_millisecond();
+                    (Ok(entry), Some(made))
+                }
+                Err(error) => {
+                    let newer = self.last.unwrap_or(slice.behind());
+                    let row = Undecoded::new(error, newer);
+                    let made = row.made.known();
+                    (Err(row), made)
+                }
+            };
+            if let Some(made) = made {
+                self.last = Some(made);
+                strays += usize::from(!asked.contains(made));
+                if !slice.contains(made) {
+                    continue;
+                }
                 self.newest = self.newest.max(Some(made));
-                self.entries.push(entry);
+            }
+            // Which slice a row is of that does not say can't be told, so it is of each that has it.
+            match row {
+                Ok(entry) => self.entries.push(entry),
+                Err(row) => self.undecoded.push(row),
             }
         }
         if self.horizon.is_none() {
@@ -163,7 +189,7 @@ impl<S: HttpService> Sweep<S> {
     }
 
     /// Goes on with the next slice.
-    fn finish(&mut self, slice: Slice) -> Option<Portion> {
+    fn finish(&mut self, slice: Slice) -> Portion {
         let read_to = slice.to.or(self.newest);
         let portion = self.portion(read_to.map(|to| to.saturating_add(1)));
         self.slices.advance();
@@ -174,21 +200,25 @@ impl<S: HttpService> Sweep<S> {
     fn forget(&mut self) {
         self.pager = None;
         self.entries = Vec::new();
+        self.undecoded = Vec::new();
         self.received = 0;
         self.newest = None;
+        self.last = None;
         self.is_single = false;
     }
 
-    fn portion(&mut self, read_to: Option<Millis>) -> Option<Portion> {
-        let (read_to, horizon) = (read_to?, self.horizon?);
+    fn portion(&mut self, read_to: Option<Millis>) -> Portion {
         let mut entries = std::mem::take(&mut self.entries);
         entries.reverse();
         entries.sort_by_key(|entry| entry.created_at.as_millisecond());
-        Some(Portion {
+        let mut undecoded = std::mem::take(&mut self.undecoded);
+        undecoded.reverse();
+        Portion {
             entries,
+            undecoded,
             read_to,
-            horizon,
-        })
+            horizon: self.horizon,
+        }
     }
 }
 
