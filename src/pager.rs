@@ -74,18 +74,24 @@ const MAX_CONCURRENCY: usize = 64;
 /// - Rows that are **inserted** push others back onto the next page. These are dropped, by their id:
 ///   no row comes twice, as long as no more than 4,096 are inserted between two pages. Of the new rows
 ///   themselves some may come. A [`QueryAuditLogs`](crate::QueryAuditLogs) without an `end_date` is
-///   given one, now, so that the log stays as it is.
+///   given one, now, so that the log stays as it is. A
+///   [`GetUserAuditLogs`](crate::GetUserAuditLogs) knows no dates: there, as in any other list, new
+///   entries push back, and that is all they do.
 /// - Rows that are **deleted**, or do not fit the filter any more, pull others forward over the
-///   reader's place: as many may be missed. Nothing in the protocol could tell. What changes its own
-///   list should [collect before it acts](Self::collect_then_act).
-/// - A row that stays, in a list from which none is taken away, is never missed, also where pages are
-///   fetched ahead.
+///   reader's place, if they were before it: as many may be missed. Nothing in the protocol could tell.
+///   What changes its own list should [collect before it acts](Self::collect_then_act).
+/// - A row that stays, in a list from which none is taken away, is never missed. Nor is it where pages
+///   are [fetched ahead](Self::concurrency), as long as the total tells of the rows that come in
+///   meanwhile, or these are fewer than those that were read.
 /// - It goes on by the rows it was given, not by those it asked for, so a server that gives fewer
-///   loses nothing.
+///   loses nothing, nor does one whose pages overlap.
 /// - It ends where the total is reached, or with an empty page. A total that is less than what has
-///   been given already is not believed, and without one only an empty page is the end.
+///   been given already is not believed, nor is one that is reached with rows that came again, unless
+///   it has grown by as many; there, and without a total, only an empty page is the end. A total that
+///   is just what has been given so far is believed, even if there is more.
 /// - Where pages only repeat rows, and no growth of the total explains it, that is an error of kind
-///   [`NoProgress`](crate::ErrorKind::NoProgress), never a loop.
+///   [`NoProgress`](crate::ErrorKind::NoProgress), never a loop. A list that grows faster than it is
+///   read has no end, and is read for as long.
 /// - What it keeps does not grow with the list: the pages on their way, and 4,096 ids.
 ///
 /// # Errors, and going on
@@ -124,9 +130,9 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
     }
 
     /// Lets up to `pages` pages be on their way or waiting at once; 1 unless told otherwise, and at
-    /// most 64. The order of the rows stays the same, and so do the promises: a page that was fetched
-    /// ahead is fetched once more where the one before it turns out to be shorter, or to be of a list
-    /// with another total.
+    /// most 64. The order of the rows stays the same: a page that was fetched ahead is fetched once more
+    /// where the one before it turns out to be shorter, to be of a list with another total, or to have
+    /// rows that came before.
     ///
     /// The first page is always alone, since it tells how large pages are and how many there will
     /// be. [`ListApiKeys`](crate::ListApiKeys), which does not tell, is read one page after the other.

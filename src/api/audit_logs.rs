@@ -169,6 +169,10 @@ impl ApiRequest for QueryAuditLogs {
 }
 
 /// `getUserAuditLogs`: one page of the entries about a user, newest first.
+///
+/// It takes no dates, so entries that are made meanwhile move those of the next page. A
+/// [`Pager`](crate::Pager) copes with that; [`QueryAuditLogs`] with a
+/// [`user_id`](QueryAuditLogs::user_id()) and an end does without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[must_use = "a request does nothing until it is sent"]

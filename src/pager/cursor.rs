@@ -17,6 +17,8 @@ pub(super) struct Cursor {
     repeated: u64,
     /// By how much the total has risen, in all.
     inserted: u64,
+    /// The last page had no row that came again.
+    is_steady: bool,
     has_ended: bool,
 }
 
@@ -39,6 +41,7 @@ impl Cursor {
             stale_rows: 0,
             repeated: 0,
             inserted: 0,
+            is_steady: true,
             has_ended: false,
         }
     }
@@ -56,6 +59,12 @@ impl Cursor {
         self.has_ended
     }
 
+    /// Whether the list can be taken for the one that the page before was of. Where rows come again, it
+    /// has moved, also if its total does not tell.
+    pub(super) fn is_steady(&self) -> bool {
+        self.is_steady
+    }
+
     /// Where the page is likely to start that follows one at `offset`.
     pub(super) fn after(&self, offset: u64) -> Option<u64> {
         offset.checked_add(self.stride).filter(|_| self.stride > 0)
@@ -69,8 +78,8 @@ impl Cursor {
     /// Goes on behind a page of `received` rows, of which `fresh` were new.
     ///
     /// The end is where the total is reached to the row, or an empty page. A total that is less than
-    /// what has been received already can't be believed, or has just shrunk: there, only an empty page
-    /// tells.
+    /// what has been received already can't be believed, or has just shrunk; and where rows came again
+    /// that no growth explains, as many may be left behind it. There, only an empty page tells.
     pub(super) fn advance(
         &mut self,
         received: usize,
@@ -88,19 +97,24 @@ impl Cursor {
         self.total = total;
         let is_whole = rows > 1 && rows >= self.stride;
         self.stride = rows;
+        self.is_steady = fresh == rows;
         self.repeated = self.repeated.saturating_add(rows.saturating_sub(fresh));
+        // Each row that is inserted makes one come again.
+        let is_explained = self.repeated <= self.inserted;
         self.seen.trim(received);
         match self.position.checked_add(rows) {
             Some(position) => self.position = position,
             // No page can be asked for behind this one.
             None => self.has_ended = true,
         }
-        if received == 0 || total == Some(self.position) {
+        let is_total = total == Some(self.position);
+        if received == 0 || (is_total && is_explained) {
             self.has_ended = true;
         }
         // As many rows as before, none of them new, and the total reached with them: it is reached
         // only because the same page came again.
-        if self.has_ended && is_whole && fresh == 0 && self.repeated > self.inserted {
+        if is_total && is_whole && fresh == 0 && !is_explained {
+            self.has_ended = true;
             self.forgive();
             return Err(NoProgress {
                 pages: 1,
@@ -113,9 +127,7 @@ impl Cursor {
         }
         self.stale_pages += 1;
         self.stale_rows = self.stale_rows.saturating_add(rows);
-        // Each row that is inserted makes one come again.
-        let is_explained = self.repeated <= self.inserted && self.stale_rows <= WINDOW as u64;
-        if self.stale_pages < STALE_PAGES || is_explained {
+        if self.stale_pages < STALE_PAGES || (is_explained && self.stale_rows <= WINDOW as u64) {
             return Ok(());
         }
         let pages = self.stale_pages;
@@ -164,6 +176,8 @@ mod tests {
         let mut cursor = Cursor::new(0);
         cursor.advance(50, 50, Some(51)).unwrap();
         cursor.advance(1, 0, Some(51)).unwrap();
+        assert!(!cursor.has_ended(), "the total need not be the end");
+        cursor.advance(0, 0, Some(51)).unwrap();
         assert!(cursor.has_ended());
     }
 

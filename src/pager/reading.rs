@@ -26,7 +26,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
         }
         while self.rows.is_empty() && !self.cursor.has_ended() {
             self.plan_next();
-            self.plan_ahead(self.concurrency);
+            self.plan_ahead(self.pages_at_once());
             for fetch in &mut self.fetches {
                 fetch.poll(cx);
             }
@@ -55,12 +55,22 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
             self.fetches.clear();
         } else {
             // The next pages are on their way while this one is worked on.
-            self.plan_ahead(self.concurrency - 1);
+            self.plan_ahead(self.pages_at_once() - 1);
             for fetch in &mut self.fetches {
                 fetch.poll(cx);
             }
         }
         Poll::Ready(Ok(!self.rows.is_empty()))
+    }
+
+    /// How many pages may be on their way or waiting. Where the list moves, those that are ahead may be
+    /// of an older one, and would leave out what has moved in between.
+    fn pages_at_once(&self) -> usize {
+        if self.cursor.is_steady() {
+            self.concurrency
+        } else {
+            1
+        }
     }
 
     /// Sees to it that the first page on its way is the next one.
@@ -132,14 +142,16 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
                 self.rows.push_back((position.saturating_add(index), row));
             }
         }
-        self.cursor
-            .advance(received, self.rows.len(), rows.total)
-            .map_err(|NoProgress { pages, offset }| {
-                let message = format!(
-                    "the last {pages} pages, up to the one at offset {offset}, only repeat rows"
-                );
-                Error::no_progress(R::OPERATION, &reader.call, message)
-            })
+        let outcome = self.cursor.advance(received, self.rows.len(), rows.total);
+        if !self.cursor.is_steady() {
+            self.fetches.clear();
+        }
+        outcome.map_err(|NoProgress { pages, offset }| {
+            let message = format!(
+                "the last {pages} pages, up to the one at offset {offset}, only repeat rows"
+            );
+            Error::no_progress(R::OPERATION, &reader.call, message)
+        })
     }
 }
 

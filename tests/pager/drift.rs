@@ -1,15 +1,17 @@
-//! Lists that change while they are read, and servers that get it wrong.
+//! Lists that change while they are read, of each kind, with pages fetched ahead and without.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use idpflare_management::{ErrorKind, ListUsers, Pager};
+use idpflare_management::{
+    ErrorKind, GetUserAuditLogs, ListApiKeys, ListUsers, Listing, Pager, QueryAuditLogs,
+};
 use proptest::prelude::*;
 
 use crate::model::{Change, Server};
-use crate::{items, number, pages, run};
+use crate::{items, number_of, pages, run};
 
-fn twice(rows: &[u32]) -> Vec<u32> {
+pub(crate) fn twice(rows: &[u32]) -> Vec<u32> {
     let mut times: HashMap<u32, u32> = HashMap::new();
     for row in rows {
         *times.entry(*row).or_default() += 1;
@@ -21,7 +23,9 @@ fn twice(rows: &[u32]) -> Vec<u32> {
 }
 
 /// What happens before each of many requests: mostly nothing.
-fn script(change: impl Strategy<Value = Change>) -> impl Strategy<Value = Vec<Vec<Change>>> {
+pub(crate) fn script(
+    change: impl Strategy<Value = Change>,
+) -> impl Strategy<Value = Vec<Vec<Change>>> {
     let changes = prop_oneof![
         2 => Just(Vec::new()),
         1 => prop::collection::vec(change, 1..4),
@@ -29,23 +33,113 @@ fn script(change: impl Strategy<Value = Change>) -> impl Strategy<Value = Vec<Ve
     prop::collection::vec(changes, 0..40)
 }
 
+/// How long requests take, so that they are answered in another order than they are sent in.
+pub(crate) fn delays() -> impl Strategy<Value = Vec<Duration>> {
+    prop::collection::vec((0..40_u64).prop_map(Duration::from_millis), 0..40)
+}
+
 fn anything() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => (0..60_u32).prop_map(Change::Insert),
-        3 => (0..500_usize).prop_map(Change::Delete),
+        1 => (0..500_usize).prop_map(Change::Delete),
+        1 => (0..500_usize).prop_map(Change::DeleteBefore),
+        1 => (0..500_usize).prop_map(Change::DeleteBehind),
         1 => (1..120_u64).prop_map(Change::Clamp),
         2 => prop_oneof![0..400_u64, Just(u64::MAX)].prop_map(Change::Lie),
+        1 => (1..100_u64).prop_map(Change::Understate),
         1 => Just(Change::Truth),
         1 => (0..60_u64).prop_map(Change::Skew),
         1 => Just(Change::Repeat),
     ]
 }
 
+/// The lists, which differ in what they tell and whether they can be frozen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Users,
+    /// Without a total.
+    ApiKeys,
+    /// Newest first, and nothing can freeze it.
+    LogOfUser,
+}
+
+pub(crate) fn list() -> impl Strategy<Value = List> {
+    prop_oneof![
+        Just(List::Users),
+        Just(List::ApiKeys),
+        Just(List::LogOfUser)
+    ]
+}
+
+/// What a reader of a list has got, and what it was told instead of a page, in the end or before.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) failures: u32,
+}
+
+impl List {
+    /// Reads all of it, and goes on after errors as often as is told.
+    pub(crate) async fn read(
+        self,
+        server: &Server,
+        limit: Option<u64>,
+        concurrency: usize,
+        patience: u32,
+    ) -> Read {
+        async fn all<R: Listing>(mut pager: Pager<R, Server>, patience: u32) -> Read {
+            let mut read = Read::default();
+            while read.failures <= patience {
+                match pager.next_page().await {
+                    Ok(None) => return read,
+                    Ok(Some(page)) => read.rows.extend(page.rows.iter().map(number_of::<R>)),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::NoProgress);
+                        read.failures += 1;
+                    }
+                }
+            }
+            read
+        }
+        let client = &server.client();
+        match self {
+            Self::Users => {
+                let mut request = ListUsers::new();
+                request.limit = limit;
+                let pager = Pager::new(client, request).concurrency(concurrency);
+                all(pager, patience).await
+            }
+            Self::ApiKeys => {
+                let mut request = ListApiKeys::new();
+                request.limit = limit;
+                let pager = Pager::new(client, request).concurrency(concurrency);
+                all(pager, patience).await
+            }
+            Self::LogOfUser => {
+                let mut request = GetUserAuditLogs::new("usr_1");
+                request.limit = limit;
+                let pager = Pager::new(client, request).concurrency(concurrency);
+                all(pager, patience).await
+            }
+        }
+    }
+}
+
+/// That none came twice, and that all came that were there from the beginning.
+pub(crate) fn assert_whole(read: &[u32], rows: u32) {
+    assert_eq!(twice(read), [0_u32; 0], "once");
+    let read: HashSet<_> = read.iter().copied().collect();
+    for row in 0..rows {
+        assert!(read.contains(&row), "{row} was there all the time");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn inserts_lose_no_row_and_repeat_none(
+    fn inserts_and_small_pages_lose_no_row_and_repeat_none(
+        list in list(),
         rows in 0..300_u32,
         limit in 1..60_u64,
         concurrency in 1..6_usize,
@@ -53,55 +147,65 @@ proptest! {
             (0..90_u32).prop_map(Change::Insert),
             (1..100_u64).prop_map(Change::Clamp),
         ]),
-        delays in prop::collection::vec(0..40_u64, 0..40),
+        delays in delays(),
     ) {
         run(async {
             let server = Server::new(rows);
             server.model().script = script.into();
-            server.model().delays = delays.into_iter().map(Duration::from_millis).collect();
-            let request = ListUsers::new().limit(limit);
-            let mut pager = Pager::new(&server.client(), request).concurrency(concurrency);
-            let read = items(&mut pager).await.expect("all rows");
-            assert_eq!(twice(&read), [0_u32; 0]);
-            let read: HashSet<_> = read.into_iter().collect();
-            for row in 0..rows {
-                assert!(read.contains(&row), "{row} was there all the time");
-            }
+            server.model().delays = delays.into();
+            let read = list.read(&server, Some(limit), concurrency, 1000).await;
+            // The list of keys does not tell that it has grown, so what comes again is no progress
+            // there; but behind it, it goes on.
+            assert!(read.failures == 0 || matches!(list, List::ApiKeys));
+            assert_whole(&read.rows, rows);
         });
     }
 
     #[test]
-    fn no_more_rows_are_missed_than_were_deleted(
+    fn a_log_that_is_frozen_does_not_move(
         rows in 0..300_u32,
         limit in 1..60_u64,
+        concurrency in 1..6_usize,
         script in script(prop_oneof![
-            (0..500_usize).prop_map(Change::Delete),
-            (0..30_u32).prop_map(Change::Insert),
+            (0..90_u32).prop_map(Change::Insert),
+            (1..100_u64).prop_map(Change::Clamp),
         ]),
+        delays in delays(),
     ) {
         run(async {
             let server = Server::new(rows);
             server.model().script = script.into();
-            let request = ListUsers::new().limit(limit);
-            let mut pager = Pager::new(&server.client(), request);
-            let mut read = HashSet::new();
-            let mut failures = 0;
-            loop {
-                match pager.next_page().await {
-                    Ok(None) => break,
-                    Ok(Some(page)) => {
-                        for user in &page.rows {
-                            assert!(read.insert(number(user)), "once");
-                        }
-                    }
-                    // As many rows were inserted as went, so the total does not tell of them.
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::NoProgress);
-                        failures += 1;
-                        assert!(failures < 50, "it goes on behind what repeats");
-                    }
-                }
-            }
+            server.model().delays = delays.into();
+            let request = QueryAuditLogs::new().limit(limit);
+            let mut pager = Pager::new(&server.client(), request).concurrency(concurrency);
+            let read = items(&mut pager).await.expect("all entries");
+            assert_eq!(read, (0..rows).rev().collect::<Vec<_>>());
+            assert_eq!(pager.total(), Some(rows.into()));
+        });
+    }
+
+    #[test]
+    fn no_more_rows_are_missed_than_were_deleted_before_the_reader(
+        list in list(),
+        rows in 0..300_u32,
+        limit in 1..60_u64,
+        concurrency in 1..6_usize,
+        script in script(prop_oneof![
+            (0..500_usize).prop_map(Change::Delete),
+            (0..500_usize).prop_map(Change::DeleteBefore),
+            (0..30_u32).prop_map(Change::Insert),
+        ]),
+        delays in delays(),
+    ) {
+        run(async {
+            let server = Server::new(rows);
+            server.model().script = script.into();
+            server.model().delays = delays.into();
+            // As many rows may be inserted as go, so that the total does not tell of them.
+            let read = list.read(&server, Some(limit), concurrency, 50).await;
+            assert!(read.failures < 50, "it goes on behind what repeats");
+            assert_eq!(twice(&read.rows), [0_u32; 0]);
+            let read: HashSet<_> = read.rows.into_iter().collect();
             let model = server.model();
             let missed = model.rows.iter().filter(|row| **row < rows && !read.contains(row));
             assert!(missed.count() <= model.deleted);
@@ -109,70 +213,39 @@ proptest! {
     }
 
     #[test]
-    fn it_always_ends_and_nothing_comes_twice(
-        rows in 0..200_u32,
-        limit in prop::option::of(1..150_u64),
-        concurrency in 1..6_usize,
-        script in script(anything()),
-        delays in prop::collection::vec(0..40_u64, 0..40),
+    fn what_is_deleted_behind_the_reader_has_no_other_missed(
+        list in list(),
+        rows in 0..300_u32,
+        limit in 1..60_u64,
+        script in script((0..500_usize).prop_map(Change::DeleteBehind)),
     ) {
         run(async {
             let server = Server::new(rows);
             server.model().script = script.into();
-            server.model().delays = delays.into_iter().map(Duration::from_millis).collect();
-            let mut request = ListUsers::new();
-            request.limit = limit;
-            let mut pager = Pager::new(&server.client(), request).concurrency(concurrency);
-            let mut read = Vec::new();
-            let mut failures = 0;
-            while failures < 5 {
-                match pager.next_page().await {
-                    Ok(None) => break,
-                    Ok(Some(page)) => read.extend(page.rows.iter().map(number)),
-                    Err(error) => {
-                        assert_eq!(error.kind(), ErrorKind::NoProgress);
-                        failures += 1;
-                    }
-                }
-                // Each row may cost a page, and each page may be fetched twice.
-                assert!(server.model().requests.len() < 40_000);
-            }
-            assert_eq!(twice(&read), [0_u32; 0]);
+            let read = list.read(&server, Some(limit), 1, 0).await;
+            assert_eq!(read.failures, 0);
+            let model = server.model();
+            let left: Vec<_> = read.rows.iter().filter(|row| model.rows.contains(row)).collect();
+            assert_eq!(left, model.rows.iter().collect::<Vec<_>>());
         });
     }
-}
 
-#[tokio::test]
-async fn a_server_that_ignores_the_offset_is_found_out() {
-    for concurrency in [1, 4] {
-        let server = Server::new(500);
-        server.model().skew = u64::MAX;
-        let request = ListUsers::new().limit(20);
-        let mut pager = Pager::new(&server.client(), request).concurrency(concurrency);
-        let page = pager.next_page().await.expect("a page").expect("rows");
-        assert_eq!(page.rows.len(), 20);
-        let error = pager.next_page().await.expect_err("it only repeats");
-        assert_eq!(error.kind(), ErrorKind::NoProgress);
-        assert_eq!(
-            error.to_string(),
-            "listUsers failed: the last 3 pages, up to the one at offset 60, only repeat rows"
-        );
-        assert!(!error.is_retryable());
-        assert_eq!(error.attempts(), 1);
-        assert!(server.model().requests.len() < 10);
-    }
-}
-
-#[tokio::test]
-async fn a_total_that_is_too_high_or_passed_is_not_the_end() {
-    for total in [0, 1, 99, 251, 400, u64::MAX] {
-        for concurrency in [1, 3] {
-            let server = Server::new(250);
-            server.model().lie = Some(total);
-            let request = ListUsers::new().limit(100);
-            let mut pager = Pager::new(&server.client(), request).concurrency(concurrency);
-            assert_eq!(pages(&mut pager).await.expect("all").len(), 250, "{total}");
-        }
+    #[test]
+    fn it_always_ends_and_nothing_comes_twice(
+        list in list(),
+        rows in 0..200_u32,
+        limit in prop::option::of(1..150_u64),
+        concurrency in 1..6_usize,
+        script in script(anything()),
+        delays in delays(),
+    ) {
+        run(async {
+            let server = Server::new(rows);
+            server.model().script = script.into();
+            server.model().delays = delays.into();
+            let read = list.read(&server, limit, concurrency, 4).await;
+            assert_eq!(twice(&read.rows), [0_u32; 0]);
+        });
     }
 }
 
@@ -188,6 +261,21 @@ async fn a_burst_of_new_rows_is_read_over() {
         // 20 pages of it had been read before.
         let read = pages(&mut pager).await.expect("all that was there");
         assert_eq!(read, (0..400).rev().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_always_grows_is_read_to_its_end_or_given_up() {
+    // So many rows for each page of 10. Where there are more, it has no end.
+    for (grows, ends) in [(1, true), (9, true), (10, false)] {
+        let server = Server::new(200);
+        server.model().always = Some(Change::Insert(grows));
+        let read = List::LogOfUser.read(&server, Some(10), 1, 0).await;
+        assert_eq!(read.failures == 0, ends, "{grows}");
+        assert_eq!(twice(&read.rows), [0_u32; 0]);
+        if ends {
+            assert_whole(&read.rows, 200);
+        }
     }
 }
 
