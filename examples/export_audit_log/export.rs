@@ -33,20 +33,23 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Bo
         Some(path) => Output::file(path, written)?,
         None => Output::stdout(),
     };
+    if kept.as_ref().is_some_and(|state| !state.has_ended) {
+        output.end_line()?;
+    }
     let mut export = Export {
         arguments,
         subject,
         state_file,
         output,
+        checkpoint: kept.and_then(|state| state.checkpoint),
         exported: 0,
         left_out: 0,
         reported: Instant::now(),
     };
-    let checkpoint = kept.and_then(|state| state.checkpoint);
     // What follows belongs to this checkpoint, so that it can be told apart when all ends here.
-    export.keep(checkpoint.as_ref())?;
+    export.keep(false)?;
 
-    let mut tail = tail(client, arguments, checkpoint);
+    let mut tail = tail(client, arguments, export.checkpoint.clone());
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let event = tokio::select! {
@@ -97,6 +100,8 @@ struct Export<'a> {
     subject: Subject,
     state_file: Option<StateFile<'a>>,
     output: Output,
+    /// What is in the output.
+    checkpoint: Option<AuditCheckpoint>,
     exported: u64,
     /// The entries that can't be decoded.
     left_out: u64,
@@ -109,16 +114,18 @@ impl Export<'_> {
             AuditTailEvent::Entries(batch) => {
                 self.output.write(&batch.entries)?;
                 self.exported += batch.entries.len() as u64;
-                self.keep(Some(&batch.checkpoint))?;
+                let now_at = batch.checkpoint.watermark();
+                self.checkpoint = Some(batch.checkpoint);
+                self.keep(false)?;
                 if self.reported.elapsed() >= BETWEEN_REPORTS {
                     self.reported = Instant::now();
-                    let now_at = batch.checkpoint.watermark();
                     let now_at = now_at.map_or_else(String::new, |time| format!(", up to {time}"));
                     eprintln!("{} entries{now_at}", self.exported);
                 }
             }
             AuditTailEvent::CaughtUp { checkpoint } => {
-                self.keep(Some(&checkpoint))?;
+                self.checkpoint = Some(checkpoint);
+                self.keep(false)?;
                 if self.arguments.follow {
                     eprintln!("{} entries; waiting for more", self.exported);
                 }
@@ -138,18 +145,20 @@ impl Export<'_> {
         Ok(())
     }
 
-    fn keep(&self, checkpoint: Option<&AuditCheckpoint>) -> Result<(), Box<dyn Error>> {
+    fn keep(&self, has_ended: bool) -> Result<(), Box<dyn Error>> {
         let Some(file) = &self.state_file else {
             return Ok(());
         };
         file.replace(&State {
             subject: self.subject.clone(),
             written: self.output.written(),
-            checkpoint: checkpoint.cloned(),
+            checkpoint: self.checkpoint.clone(),
+            has_ended,
         })
     }
 
     fn end(&self, how: &str) -> Result<(), Box<dyn Error>> {
+        self.keep(true)?;
         let next = match &self.arguments.checkpoint {
             Some(path) => format!("; {} says where to go on", path.display()),
             None => String::new(),

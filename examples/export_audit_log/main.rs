@@ -10,7 +10,9 @@
 //!
 //! The checkpoint is replaced, as a whole, once what it stands for is in the output. So no entry is
 //! lost. Of a file, what came behind the checkpoint is cut off when it goes on, so that none is there
-//! twice; on stdout, the last batch may come again, and its first copy may break off in a line.
+//! twice. On stdout, the last batch may come again, and its first copy may break off in a line; that
+//! line is ended before anything else is written, so that no other is lost to it. Where none broke off,
+//! it is an empty one.
 //!
 //! An entry that can't be decoded is told on stderr and left out; the export goes on, and fails in the
 //! end.

@@ -55,6 +55,18 @@ impl Output {
         }
     }
 
+    /// Ends the line that an export may have broken off in. That of a file is cut off instead.
+    pub(crate) fn end_line(&self) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(b"\n")?;
+                stdout.flush()
+            }
+            Self::File { .. } => Ok(()),
+        }
+    }
+
     /// Writes a line for each, and sees to it that they are where they belong.
     pub(crate) fn write(&mut self, entries: &[AuditLogEntry]) -> Result<(), Box<dyn Error>> {
         let mut lines = Vec::new();

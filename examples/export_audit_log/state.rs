@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub(crate) written: Option<u64>,
     /// `None` where nothing has been read.
     pub(crate) checkpoint: Option<AuditCheckpoint>,
+    /// Whether the export ended by itself, so that its last line is a whole one.
+    #[serde(default)]
+    pub(crate) has_ended: bool,
 }
 
 pub(crate) struct StateFile<'a> {

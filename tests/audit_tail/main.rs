@@ -3,9 +3,11 @@
 mod example;
 mod fake;
 mod faults;
+mod kills;
 mod late;
 mod lenient;
 mod model;
+mod program;
 mod resume;
 mod slices;
 mod start;
