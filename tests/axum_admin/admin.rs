@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -37,8 +39,20 @@ pub(crate) fn settings(fake: &FakeIdpflare) -> ClientBuilder {
     app::instrumented(builder)
 }
 
+/// Where it tells who it is.
+pub(crate) const IDENTITY: &str = "/tests/identity";
+
+/// Of no other service of this process, and of none of another process at this time.
+fn identity() -> String {
+    static SERVICES: AtomicU32 = AtomicU32::new(0);
+    let number = SERVICES.fetch_add(1, Ordering::Relaxed);
+    format!("service {number} of process {}", std::process::id())
+}
+
 pub(crate) struct Admin {
     pub(crate) address: SocketAddr,
+    /// What tells it from others, which may listen on its port once it has stopped.
+    pub(crate) identity: String,
     stop: oneshot::Sender<()>,
     served: JoinHandle<io::Result<Stopped>>,
 }
@@ -71,13 +85,17 @@ impl Admin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a port");
         let address = listener.local_addr().expect("an address");
+        let identity = identity();
+        let told = identity.clone();
+        let router = app::router(client, metrics).route(IDENTITY, get(async move || told));
         let (stop, stopped) = oneshot::channel();
         let stopped = async {
             let _ = stopped.await;
         };
-        let served = app::serve(listener, app::router(client, metrics), stopped, grace);
+        let served = app::serve(listener, router, stopped, grace);
         Self {
             address,
+            identity,
             stop,
             served: tokio::spawn(served),
         }

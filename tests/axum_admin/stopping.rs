@@ -1,14 +1,16 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use idpflare_management::Client;
 use idpflare_management::testing::FakeIdpflare;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tower::{ServiceExt, service_fn};
 
-use crate::admin::{Admin, settings};
+use crate::admin::{Admin, IDENTITY, settings};
 use crate::app::Stopped;
 
 /// A client whose requests are held back until they are let go.
@@ -43,22 +45,37 @@ impl Held {
     }
 }
 
+/// Whether it is the service that answers there, and not somebody else who has its port by now.
+async fn takes_requests(address: SocketAddr, identity: &str) -> bool {
+    let asks = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("GET {IDENTITY} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        Ok::<_, std::io::Error>(reply)
+    };
+    let reply = tokio::time::timeout(Duration::from_secs(10), asks).await;
+    matches!(reply, Ok(Ok(reply)) if reply.ends_with(identity))
+}
+
 #[tokio::test]
 async fn calls_in_flight_are_finished_and_no_more_are_taken() {
     let held = Held::new();
     let admin = Admin::with(held.client.clone(), Duration::from_secs(30)).await;
-    let address = admin.address;
+    let (address, identity) = (admin.address, admin.identity.clone());
     let slow = tokio::spawn(admin.get("/users"));
     held.arrived.notified().await;
 
+    assert!(takes_requests(address, &identity).await);
     let stopped = admin.stop();
-    let refused = async {
-        while TcpStream::connect(address).await.is_ok() {
+    let refuses = async {
+        while takes_requests(address, &identity).await {
             tokio::task::yield_now().await;
         }
     };
-    let refused = tokio::time::timeout(Duration::from_secs(10), refused).await;
-    assert!(refused.is_ok(), "it still takes connections");
+    let refuses = tokio::time::timeout(Duration::from_secs(60), refuses).await;
+    assert!(refuses.is_ok(), "it still takes connections");
     assert!(!slow.is_finished());
     held.go_on.notify_one();
     assert_eq!(slow.await.expect("a reply").status, StatusCode::OK);

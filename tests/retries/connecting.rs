@@ -8,6 +8,7 @@ use idpflare_management::layers::TimeoutScope;
 use idpflare_management::*;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::server::Nobody;
 use crate::support::tls::{Ca, at, listen, trusting};
 use crate::{build, client, of_each_kind, quick};
 
@@ -38,9 +39,8 @@ async fn listening<F: Future<Output = ()> + Send + 'static>(
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let authority = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    let nobody = Nobody::new();
+    let authority = format!("http://{}", nobody.address);
     let outcomes = of_each_kind(|| build(client(&authority)), told).await;
     assert_eq!(outcomes, [(3, ErrorKind::Connect, Delivery::NotSent); 3]);
 }

@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 use crate::operations::{Targets, perform};
 use crate::secrets::API_KEY;
 use crate::sites::watched;
+use crate::support::server::Nobody;
 use crate::support::tls::{Ca, at, listen, trusting};
 use crate::witness::Witness;
 
@@ -47,12 +48,6 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(future)
 }
 
-/// An address that nobody listens on.
-async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address")
-}
-
 /// The address of a server that reads a little and then does this.
 async fn server<F>(script: fn(TcpStream) -> F) -> SocketAddr
 where
@@ -77,7 +72,8 @@ where
 fn a_connection_that_is_refused() {
     let mut witness = Witness::start();
     run(async {
-        let address = nobody().await;
+        let nobody = Nobody::new();
+        let address = nobody.address;
         let plain = Transport::builder().without_tls();
         let error = fail(&witness, &format!("http://{address}"), plain).await;
         assert_eq!(error.kind(), ErrorKind::Connect);

@@ -1,13 +1,13 @@
 //! A server on a loopback port that does with a connection what a script says.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use idpflare_management::layers::RetryPolicy;
 use idpflare_management::{Client, ClientBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A server that reads one request of each connection and then does `script` with it.
 pub(crate) struct Scripted {
@@ -62,6 +62,24 @@ impl Scripted {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// A port that nobody listens on, and that no other process can take as long as this is there.
+pub(crate) struct Nobody {
+    pub(crate) address: SocketAddr,
+    _socket: TcpSocket,
+}
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(any).expect("a port");
+        Self {
+            address: socket.local_addr().expect("an address"),
+            _socket: socket,
+        }
     }
 }
 

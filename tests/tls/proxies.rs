@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::process::in_a_process;
+use crate::support::server::Nobody;
 use crate::support::tls::{Ca, at, listen};
 use crate::{SHORT, serve};
 
@@ -135,10 +136,9 @@ async fn a_proxy_that_hangs_is_given_up_as_a_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_no_proxy_takes_none() {
     let ca = Ca::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let nobody = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
-    let proxy = ("HTTPS_PROXY", nobody.as_str());
+    let nobody = Nobody::new();
+    let there = format!("http://{}", nobody.address);
+    let proxy = ("HTTPS_PROXY", there.as_str());
     let address = serve(&ca, "localhost", &["h2"], None).await;
     let outcome = in_a_process(&ca, &at("localhost", address), &[proxy]).await;
     assert_eq!(outcome, "version 2");

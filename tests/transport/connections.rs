@@ -7,17 +7,15 @@ use std::time::Duration;
 
 use idpflare_management::*;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::support::server::{Scripted, read_request};
+use crate::support::server::{Nobody, Scripted, read_request};
 use crate::{STATS, ok, quick, stats_error};
 
 #[tokio::test]
 async fn nobody_listens() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let client = Client::builder(format!("http://{address}"))
+    let nobody = Nobody::new();
+    let client = Client::builder(format!("http://{}", nobody.address))
         .api_key("idk_test")
         .retry(quick(1));
     let error = stats_error(client).await;

@@ -10,13 +10,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use crate::slow::dripping;
-use crate::support::server::Scripted;
+use crate::support::server::{Nobody, Scripted};
 use crate::{SHORT, quick};
 
 /// Where a server is; it is there for as long as this.
 struct There {
     authority: Authority,
     _listener: Option<TcpListener>,
+    _nobody: Option<Nobody>,
 }
 
 impl There {
@@ -28,6 +29,7 @@ impl There {
         Self {
             authority: Authority::insecure(authority).expect("an authority"),
             _listener: None,
+            _nobody: None,
         }
     }
 
@@ -48,8 +50,13 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-async fn nobody() -> There {
-    There::at(listener().await.1)
+fn nobody() -> There {
+    let nobody = Nobody::new();
+    let there = There::at(nobody.address);
+    There {
+        _nobody: Some(nobody),
+        ..there
+    }
 }
 
 async fn nobody_reads() -> There {
@@ -122,7 +129,7 @@ async fn each_symptom_is_told_as_what_it_is() {
     let long_label = format!("http://{}.test", "x".repeat(64));
     let ok = "HTTP/1.1 200 OK\r\n";
     let rows: Vec<(&str, There, Told)> = vec![
-        ("nobody listens", nobody().await, (Connect, NotSent, ALL)),
+        ("nobody listens", nobody(), (Connect, NotSent, ALL)),
         // Longer than a label may be, so that no server is asked for it.
         (
             "no address has the name",
