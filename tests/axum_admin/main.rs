@@ -6,5 +6,7 @@ mod app;
 mod admin;
 mod operating;
 mod problems;
+#[cfg(unix)]
+mod program;
 mod stopping;
 mod users;
