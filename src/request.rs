@@ -149,7 +149,8 @@ pub struct Encoder<'a> {
     template: &'static str,
     has_query: bool,
     body: Option<Bytes>,
-    options: CallOptions,
+    /// Boxed, as what most requests are without.
+    options: Option<Box<CallOptions>>,
 }
 
 impl<'a> Encoder<'a> {
@@ -161,7 +162,7 @@ impl<'a> Encoder<'a> {
             template: operation.path_template,
             has_query: false,
             body: None,
-            options: CallOptions::new(),
+            options: None,
         }
     }
 
@@ -237,7 +238,7 @@ impl<'a> Encoder<'a> {
     ///
     /// Where there are more headers than fit a request.
     pub fn options(&mut self, options: &CallOptions) -> Result<(), EncodeError> {
-        self.options.extend(options)
+        self.options.get_or_insert_default().extend(options)
     }
 
     /// Makes room for `more` bytes behind the path, too.
@@ -285,7 +286,9 @@ impl<'a> Encoder<'a> {
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = Full::new(body);
         }
-        self.options.apply(&mut request)?;
+        if let Some(options) = self.options {
+            options.apply(&mut request)?;
+        }
         request.extensions_mut().insert(self.operation);
         Ok(request)
     }

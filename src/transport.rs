@@ -7,6 +7,7 @@ mod tls;
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -66,7 +67,9 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct Transport {
-    client: HyperClient<Connector, Full<Bytes>>,
+    /// hyper-util's client is cheap to clone only against what it does: there is a clone of this for
+    /// each attempt.
+    client: Arc<HyperClient<Connector, Full<Bytes>>>,
 }
 
 impl Transport {
@@ -271,7 +274,9 @@ impl TransportBuilder {
             .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
             .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
             .build(connector);
-        Ok(Transport { client })
+        Ok(Transport {
+            client: Arc::new(client),
+        })
     }
 }
 
