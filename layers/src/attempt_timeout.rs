@@ -96,13 +96,16 @@ where
             (Some(limit), Some(deadline)) => Some(limit.min(deadline)),
             (limit, deadline) => limit.or(deadline),
         };
+        let timer = Timer::until(end);
+        let ends_with_call = end.is_some() && end == by_call;
         AttemptTimeoutFuture {
-            future: Some(self.inner.call(request)),
-            timer: Timer::until(end),
-            ends_with_call: end.is_some() && end == by_call,
+            timer,
+            ends_with_call,
             started,
             limit: self.limit,
             call,
+            // Last, so that it is made where it stays.
+            future: Some(self.inner.call(request)),
         }
     }
 }

@@ -132,31 +132,35 @@ where
             };
         }
         let call = Call::of(&request).cloned();
-        let state = match key.lookup() {
+        let pinned = Arc::clone(&self.pinned);
+        match key.lookup() {
             Lookup::Found(authorization) => {
                 let headers = request.headers_mut();
                 headers.insert(AUTHORIZATION, authorization.clone());
-                State::Calling {
-                    future: self.inner.call(request),
-                    sent: authorization,
+                ApiKeyFuture {
+                    pinned,
+                    call,
+                    // Last, so that it is made where it stays.
+                    state: State::Calling {
+                        sent: authorization,
+                        future: self.inner.call(request),
+                    },
                 }
             }
             Lookup::Ask(fetch) => {
                 let clone = self.inner.clone();
-                State::Asking {
-                    asking: Box::new(Asking {
-                        answer: Answer::of(fetch, call.clone()),
-                        // The clone stays behind: the one that is ready is the one to call.
-                        service: mem::replace(&mut self.inner, clone),
-                        request: Some(request),
-                    }),
+                let asking = Box::new(Asking {
+                    answer: Answer::of(fetch, call.clone()),
+                    // The clone stays behind: the one that is ready is the one to call.
+                    service: mem::replace(&mut self.inner, clone),
+                    request: Some(request),
+                });
+                ApiKeyFuture {
+                    pinned,
+                    call,
+                    state: State::Asking { asking },
                 }
             }
-        };
-        ApiKeyFuture {
-            state,
-            pinned: Arc::clone(&self.pinned),
-            call,
         }
     }
 }

@@ -93,10 +93,13 @@ impl Call {
 
     /// The call that `request` is an attempt of; a new one where there is none yet.
     pub fn of_or_insert<B>(request: &mut http::Request<B>) -> Self {
-        request
-            .extensions_mut()
-            .get_or_insert_with(Self::new)
-            .clone()
+        // Looked up first, as what makes room for an insertion is dearer.
+        if let Some(call) = Self::of(request) {
+            return call.clone();
+        }
+        let call = Self::new();
+        request.extensions_mut().insert(call.clone());
+        call
     }
 
     /// When it started.

@@ -111,9 +111,10 @@ where
         let call = Call::of_or_insert(&mut request);
         CollectFuture {
             state: State::Calling {
-                future: self.inner.call(request),
                 limit: self.limit,
                 call: Some(call),
+                // Last, so that it is made where it stays.
+                future: self.inner.call(request),
             },
         }
     }

@@ -114,21 +114,27 @@ where
             call.limit_to(limit.get());
         }
         let timer = Timer::until(call.deadline());
-        let state = if mem::take(&mut self.inner_is_ready) {
-            State::Calling {
-                future: self.inner.call(request),
-            }
-        } else {
-            // The clone stays behind: the one that was asked for readiness is the one to call.
-            let clone = self.inner.clone();
-            State::Waiting {
-                waiting: Box::new(Waiting {
-                    inner: mem::replace(&mut self.inner, clone),
-                    request: Some(request),
-                }),
-            }
-        };
-        DeadlineFuture { state, timer, call }
+        if mem::take(&mut self.inner_is_ready) {
+            return DeadlineFuture {
+                timer,
+                call,
+                // Last, so that it is made where it stays.
+                state: State::Calling {
+                    future: self.inner.call(request),
+                },
+            };
+        }
+        // The clone stays behind: the one that was asked for readiness is the one to call.
+        let clone = self.inner.clone();
+        let waiting = Box::new(Waiting {
+            inner: mem::replace(&mut self.inner, clone),
+            request: Some(request),
+        });
+        DeadlineFuture {
+            timer,
+            call,
+            state: State::Waiting { waiting },
+        }
     }
 }
 

@@ -144,8 +144,9 @@ where
         call.begin_send();
         DeliveryFuture {
             sought_before: call.connections_sought(),
-            future: Some(self.inner.call(request)),
             call,
+            // Last, so that it is made where it stays.
+            future: Some(self.inner.call(request)),
         }
     }
 }

@@ -116,27 +116,28 @@ where
         let limiter = self.limiter.clone();
         // Most find a permit at once. They need no clone of the service, no timer and no waker.
         // What has no time left does, to be told so.
-        let state = match limiter.try_enter(call.deadline()) {
-            Some(entered) => {
-                call.record_permit_wait(Duration::ZERO);
-                State::Calling {
-                    future: self.inner.call(request),
+        if let Some(entered) = limiter.try_enter(call.deadline()) {
+            call.record_permit_wait(Duration::ZERO);
+            return RateLimitFuture {
+                limiter,
+                // Last, so that it is made where it stays.
+                state: State::Calling {
                     entered: Some(entered),
-                }
-            }
-            None => {
-                let clone = self.inner.clone();
-                State::Waiting {
-                    waiting: Box::pin(Waiting {
-                        // The clone stays behind: the one that is ready is the one to call.
-                        inner: mem::replace(&mut self.inner, clone),
-                        request: Some(request),
-                        wait: PermitWait::new(&limiter, call),
-                    }),
-                }
-            }
-        };
-        RateLimitFuture { state, limiter }
+                    future: self.inner.call(request),
+                },
+            };
+        }
+        let clone = self.inner.clone();
+        let waiting = Box::pin(Waiting {
+            // The clone stays behind: the one that is ready is the one to call.
+            inner: mem::replace(&mut self.inner, clone),
+            request: Some(request),
+            wait: PermitWait::new(&limiter, call),
+        });
+        RateLimitFuture {
+            limiter,
+            state: State::Waiting { waiting },
+        }
     }
 }
 

@@ -148,13 +148,14 @@ where
         progress.begins();
         progress.hands_on(&call);
         RetryFuture {
-            state: State::Calling {
-                future: self.inner.call(request),
-            },
             again,
             progress,
             call,
             policy: Arc::clone(&self.policy),
+            // Last, so that it is made where it stays.
+            state: State::Calling {
+                future: self.inner.call(request),
+            },
         }
     }
 }

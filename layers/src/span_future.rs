@@ -38,6 +38,14 @@ pin_project! {
 impl<F> SpanFuture<F> {
     /// Makes the future inside `span`. There is a `call` only where somebody listens.
     pub(crate) fn new(span: Span, call: Option<Call>, future: impl FnOnce() -> F) -> Self {
+        if span.is_disabled() {
+            // The future last, so that it is made where it stays.
+            return Self {
+                span,
+                call,
+                future: Some(future()),
+            };
+        }
         let future = Some(span.in_scope(future));
         Self { future, span, call }
     }
