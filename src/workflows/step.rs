@@ -79,7 +79,7 @@ pub(super) fn is_not_found(error: &Error) -> bool {
 
 /// Whether the server may have done what it was asked for. A reply of 2xx that can't be read says
 /// that it has, but not what came of it.
-fn may_have_acted(error: &Error) -> bool {
+pub(super) fn may_have_acted(error: &Error) -> bool {
     let refused = || error.status().is_some_and(|status| !status.is_success());
     match (error.delivery(), error.kind()) {
         (Delivery::NotSent, _) => false,

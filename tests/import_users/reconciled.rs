@@ -6,9 +6,12 @@ use futures_util::stream;
 use http::StatusCode;
 use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript};
 use idpflare_management::workflows::{
-    FileLedger, ImportReport, ImportUsers, Ledger, LedgerEntry, LedgerMark, OnConflict,
+    FileLedger, ImportFailure, ImportReport, ImportUsers, Ledger, LedgerEntry, LedgerMark,
+    OnConflict,
 };
-use idpflare_management::{ApiRequest, Client, CreateUser, ListUsers, Operation, UpdateUser};
+use idpflare_management::{
+    ApiRequest, Client, CreateUser, GetUser, ListUsers, Operation, UpdateUser,
+};
 use serde_json::{Map, Value};
 
 use crate::lenient_server::LenientServer;
@@ -162,4 +165,29 @@ async fn one_who_was_about_to_be_changed_is_of_another() {
     fake.set_faults(once(CreateUser::OPERATION, Fault::reply_lost()));
     let report = run().await.expect("a ledger");
     assert_eq!(numbers(&report), "1 line: 1 reconciled");
+}
+
+/// The reply to a change broke off, and its repeat was refused.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_may_have_been_made_is_not_called_refused() {
+    for may_be_made in [true, false] {
+        let fake = FakeIdpflare::new();
+        let client = fake.client();
+        let before = CreateUser::new("ada@example.com");
+        let there = client.send(before).await.expect("a user");
+        let of_update = |fault| FaultRule::new(fault).operation(UpdateUser::OPERATION);
+        let mut script = FaultScript::new();
+        if may_be_made {
+            script = script.rule(of_update(Fault::truncated_body()));
+        }
+        let refused = of_update(Fault::status(StatusCode::BAD_REQUEST));
+        fake.set_faults(script.rule(refused));
+        let report = run(&client, OnConflict::Update).await;
+        assert_eq!(numbers(&report), "1 line: 1 failed");
+        let failure = &report.failures[0].failure;
+        let is_unknown = matches!(failure, ImportFailure::Unknown(_));
+        assert_eq!(is_unknown, may_be_made, "{failure}");
+        let now = client.send(GetUser::new(&there.id)).await.expect("a user");
+        assert_eq!(now.family_name.is_some(), may_be_made);
+    }
 }

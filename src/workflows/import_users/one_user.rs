@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Delivery};
+use idpflare_layers::BoxError;
 use tower::Service;
 
 use super::changes::changes;
@@ -14,7 +14,8 @@ use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportUsers, Ledger, LedgerEntry, LedgerError,
     LedgerErrorKind, LedgerMark, OnConflict,
 };
-use crate::{CreateUser, Error, ErrorKind, Timestamp, UpdateUser, User, UserChanges, UserId};
+use crate::workflows::step::may_have_acted;
+use crate::{CreateUser, Error, Timestamp, UpdateUser, User, UserChanges, UserId};
 
 /// How often a create is sent whose outcome stays unknown, with a search after each.
 const SENDS: u32 = 3;
@@ -214,7 +215,7 @@ where
                         Err(error) => ImportFailure::Refused(error).into(),
                     };
                 }
-                Err(error) if has_changed_nothing(&error) => {
+                Err(error) if !may_have_acted(&error) => {
                     return ImportFailure::Refused(error).into();
                 }
                 Err(error) => {
@@ -252,8 +253,8 @@ where
         let update = UpdateUser::with_changes(&there.id, *changes);
         match self.import.client.send(update).await {
             Ok(_) => Settled::with(ImportEventKind::Updated, there.id),
-            Err(error) if has_changed_nothing(&error) => ImportFailure::Refused(error).into(),
-            Err(error) => ImportFailure::Unknown(error).into(),
+            Err(error) if may_have_acted(&error) => ImportFailure::Unknown(error).into(),
+            Err(error) => ImportFailure::Refused(error).into(),
         }
     }
 
@@ -276,21 +277,4 @@ where
 enum Verdict {
     Settled(Settled),
     Change(Box<UserChanges>),
-}
-
-/// Whether it is certain that no attempt has taken effect. A success whose body is lost is answered,
-/// too.
-fn has_changed_nothing(error: &Error) -> bool {
-    match error.delivery() {
-        Delivery::NotSent => true,
-        Delivery::Answered => matches!(
-            error.kind(),
-            ErrorKind::Api
-                | ErrorKind::Redirect
-                | ErrorKind::Connect
-                | ErrorKind::Credential
-                | ErrorKind::RateLimited
-        ),
-        _ => false,
-    }
 }
