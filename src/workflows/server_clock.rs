@@ -1,7 +1,7 @@
 //! What time it is for the server, whose clock may differ from this machine's.
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{BoxError, reply_date};
@@ -28,9 +28,14 @@ where
     R: ApiRequest,
 {
     let reply = client.execute(request).await?;
-    let at = reply_date(reply.headers()).and_then(|date| Timestamp::try_from(date).ok());
+    let at = date(reply.headers());
     let value = reply.into_body();
     Ok(Dated { value, at })
+}
+
+/// When a reply was made, where it says so.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::try_from(reply_date(headers)?).ok()
 }
 
 /// Whether something has not ended by itself yet. Where the server does not tell the time, it may not

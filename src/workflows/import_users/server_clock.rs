@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::HeaderMap;
-use http::header::DATE;
 
 use crate::Timestamp;
+use crate::workflows::server_clock::date;
 
 /// The latest `Date` of the replies so far.
 pub(super) struct ServerClock(AtomicI64);
@@ -34,13 +34,10 @@ impl ServerClock {
     }
 }
 
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::DATE;
+
     use super::*;
 
     #[test]
