@@ -139,10 +139,10 @@ impl LenientServer {
     fn list(&self, query: &str) -> Value {
         let value = |name| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
-            pairs.find(|(key, _)| key == name).expect("it is sent").1
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value)
         };
-        let search = value("search").to_lowercase();
-        let offset: usize = value("offset").parse().expect("a number");
+        let search = value("search").expect("it is sent").to_lowercase();
+        let offset = value("offset").map_or(0, |offset| offset.parse().expect("a number"));
         let state = self.0.lock().expect("not poisoned");
         let found = state.users.iter().rev().filter(|user| {
             let email = user["email"].as_str().unwrap_or_default();

@@ -1,13 +1,7 @@
 //! Whose an address is.
 
-use bytes::Bytes;
-use http_body::Body;
-use http_body_util::Full;
-use idpflare_layers::BoxError;
-use tower::Service;
-
 use super::email_key;
-use crate::{Client, Error, ListUsers, User};
+use crate::{Client, Error, HttpService, ListUsers, Pager, User};
 
 const PAGE: u64 = 100;
 /// No address is a part of so many others; a server that goes on for longer is not counting right.
@@ -22,32 +16,22 @@ pub(super) enum Found {
 
 /// The user who has this address. The server's search is for a part of it, in names as well, so
 /// what it finds is compared.
-pub(super) async fn find<S, B>(client: &Client<S>, email: &str) -> Result<Found, Error>
-where
-    S: Service<http::Request<Full<Bytes>>, Response = http::Response<B>> + Clone,
-    S::Error: Into<BoxError>,
-    B: Body,
-    B::Error: Into<BoxError>,
-{
+pub(super) async fn find<S: HttpService>(client: &Client<S>, email: &str) -> Result<Found, Error> {
     let key = email_key(email);
     let mut same_but_for_case = None;
-    let mut offset = 0;
+    let mut pager = Pager::new(client, ListUsers::new().limit(PAGE).search(email));
     for _ in 0..PAGES {
-        let page = ListUsers::new().limit(PAGE).offset(offset).search(email);
-        let page = client.send(page).await?;
-        let rows = page.users.len() as u64;
-        for user in page.users {
+        let Some(page) = pager.next_page().await? else {
+            return Ok(same_but_for_case.map_or(Found::Nobody, Found::User));
+        };
+        for user in page.rows.into_iter().map(Box::new) {
             if user.email == email {
-                return Ok(Found::User(Box::new(user)));
+                return Ok(Found::User(user));
             }
             if email_key(&user.email) == key {
                 same_but_for_case.get_or_insert(user);
             }
         }
-        offset += rows;
-        if rows == 0 || offset >= page.total {
-            return Ok(same_but_for_case.map_or(Found::Nobody, |user| Found::User(Box::new(user))));
-        }
     }
-    Ok(same_but_for_case.map_or(Found::Unclear, |user| Found::User(Box::new(user))))
+    Ok(same_but_for_case.map_or(Found::Unclear, Found::User))
 }
