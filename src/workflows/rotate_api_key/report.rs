@@ -178,7 +178,12 @@ impl fmt::Display for RotateApiKeyReport {
             write!(f, "\n  {:<18}{}", "revoke new", self.roll_back)?;
         }
         if self.stored_is_dead() {
-            write!(f, "\n  what was stored is of no use: put the old key back")?;
+            let text = if self.store.is_done() {
+                "what was stored is of no use: put the old key back"
+            } else {
+                "look into the store: it is the old key that belongs there"
+            };
+            write!(f, "\n  {text}")?;
         }
         match &self.suspects {
             Suspects::NotLookedUp => {}
