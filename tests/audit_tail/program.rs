@@ -1,7 +1,7 @@
 //! The example that exports the log, as a process.
 
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use idpflare_management::testing::{FakeIdpflare, FakeServer};
 use idpflare_management::{AuditLogEntry, Pager, QueryAuditLogs};
@@ -28,17 +28,8 @@ impl Drop for Scratch {
     }
 }
 
-/// The example, which is built with the tests.
 pub(crate) fn example() -> Command {
-    let test = std::env::current_exe().expect("this program");
-    let target = test.ancestors().nth(2).expect("where it is built");
-    let path = target.join("examples").join("export_audit_log");
-    let mut command = Command::new(path.with_extension(std::env::consts::EXE_EXTENSION));
-    command
-        .env_remove("IDPFLARE_AUTHORITY")
-        .env_remove("IDPFLARE_API_KEY")
-        .stdin(Stdio::null());
-    command
+    crate::support::example::example("export_audit_log")
 }
 
 pub(crate) fn against(fake: &FakeIdpflare, server: &FakeServer) -> Command {

@@ -9,4 +9,6 @@ mod problems;
 #[cfg(unix)]
 mod program;
 mod stopping;
+#[path = "../support/mod.rs"]
+mod support;
 mod users;

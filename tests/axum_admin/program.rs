@@ -10,6 +10,8 @@ use idpflare_management::testing::{FakeIdpflare, FakeServer};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::support::example::example;
+
 /// It is killed when it is dropped.
 struct Program {
     child: Child,
@@ -19,18 +21,8 @@ struct Program {
 impl Program {
     /// Of this instance, or of a fake of its own.
     fn start(instance: Option<(&FakeIdpflare, &FakeServer)>) -> Self {
-        let test = std::env::current_exe().expect("this program");
-        let target = test.ancestors().nth(2).expect("where it is built");
-        let path = target.join("examples").join("axum_admin");
-        let build = "cargo build --all-features --example axum_admin";
-        assert!(path.exists(), "there is no {}: {build}", path.display());
-        let mut command = Command::new(path);
-        command
-            .env_remove("IDPFLARE_AUTHORITY")
-            .env_remove("IDPFLARE_API_KEY")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        let mut command = example("axum_admin");
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
         if let Some((fake, server)) = instance {
             command
                 .env("IDPFLARE_AUTHORITY", server.authority())

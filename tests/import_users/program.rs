@@ -2,23 +2,13 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use idpflare_management::testing::FakeServer;
 
-/// The example `import_users`. `cargo test` builds the examples before it runs tests, but those of
-/// one test alone it does not.
-pub(crate) fn path() -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    let profile = test.parent().and_then(Path::parent).expect("two folders");
-    let name = format!("import_users{}", std::env::consts::EXE_SUFFIX);
-    let path = profile.join("examples").join(name);
-    let build = "cargo build --all-features --example import_users";
-    assert!(path.exists(), "there is no {}: {build}", path.display());
-    path
-}
+use crate::support::example::example;
 
 pub(crate) struct Program(Command);
 
@@ -31,11 +21,7 @@ pub(crate) struct Output {
 impl Program {
     /// It as it is without a place to import to.
     pub(crate) fn alone() -> Self {
-        let mut command = Command::new(path());
-        command
-            .env_remove("IDPFLARE_AUTHORITY")
-            .env_remove("IDPFLARE_API_KEY");
-        Self(command)
+        Self(example("import_users"))
     }
 
     pub(crate) fn importing_to(server: &FakeServer, api_key: &str, file: &Path) -> Self {
@@ -64,8 +50,8 @@ impl Program {
     }
 
     pub(crate) fn start(mut self) -> Running {
-        let child = self.0.stdin(Stdio::null()).stdout(Stdio::piped());
-        Running(child.stderr(Stdio::null()).spawn().expect("it runs"))
+        let child = self.0.stdout(Stdio::piped()).stderr(Stdio::null());
+        Running(child.spawn().expect("it runs"))
     }
 }
 
