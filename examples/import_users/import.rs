@@ -7,7 +7,7 @@ use std::path::Path;
 
 use futures_util::{StreamExt, stream};
 use idpflare_management::Client;
-use idpflare_management::workflows::{FileLedger, ImportUsers, KeyRef, ScopeCheck};
+use idpflare_management::workflows::{FileLedger, ImportReport, ImportUsers, KeyRef, ScopeCheck};
 
 use crate::arguments::Arguments;
 use crate::interrupt::Interrupt;
@@ -57,19 +57,29 @@ pub(crate) async fn import(
         return Err(format!("{stop}; nothing was sent").into());
     }
 
-    let mut out = io::stdout();
-    summary::print(&report, &mut out)?;
     let ending = if report.is_complete() && !interrupt.happened() {
         Ending::Complete
     } else {
         Ending::Incomplete
     };
-    if matches!(ending, Ending::Incomplete) && !report.dry_run && ledger.path().exists() {
-        writeln!(
-            out,
-            "\nThe same command goes on from here: {} holds what is done.",
-            ledger.path().display()
-        )?;
+    let goes_on = matches!(ending, Ending::Incomplete) && !report.dry_run;
+    let kept = goes_on.then(|| ledger.path()).filter(|path| path.exists());
+    // What was done is done, also where nobody reads the numbers.
+    if let Err(error) = tell(&report, kept) {
+        let _ = writeln!(io::stderr(), "import_users: the summary is lost: {error}");
     }
     Ok(ending)
+}
+
+fn tell(report: &ImportReport, kept: Option<&Path>) -> io::Result<()> {
+    let mut out = io::stdout();
+    summary::print(report, &mut out)?;
+    if let Some(ledger) = kept {
+        let ledger = ledger.display();
+        writeln!(
+            out,
+            "\nThe same command goes on from here: {ledger} holds what is done."
+        )?;
+    }
+    Ok(())
 }

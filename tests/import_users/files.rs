@@ -221,6 +221,21 @@ async fn what_can_not_be_begun_is_told_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_is_done_where_nobody_reads_the_summary() {
+    let site = Site::new().await;
+    for (name, text, code) in [
+        ("whole.csv", "email\nada@example.com\n", 0),
+        ("part.csv", "email\nalan@example.com\nnobody\n", 1),
+    ] {
+        let file = site.scratch.file(name);
+        fs::write(&file, text).expect("written");
+        let program = Program::importing_to(&site.server, &site.fake.api_key(), &file);
+        assert_eq!(program.unread().await, Some(code), "{name}");
+    }
+    assert_eq!(users(&site.fake.client()).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policies_and_rights() {
     let site = Site::new().await;
     let text = "email,given_name\nada@example.com,Ada\nAda@example.com,A\nno address,B\nalan@example.com,\n";
