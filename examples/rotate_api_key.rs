@@ -4,6 +4,9 @@
 //! `IDPFLARE_API_KEY` set it is about that instance and that key, and says only what it would do
 //! unless `--yes` is given.
 
+#[path = "support/causes.rs"]
+mod causes;
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,23 +15,32 @@ use std::time::Duration;
 
 use idpflare_management::layers::{ApiKey, BoxError};
 use idpflare_management::testing::FakeIdpflare;
-use idpflare_management::workflows::{NewApiKey, RotateApiKey, RotateApiKeyReport};
+use idpflare_management::workflows::{NewApiKey, RotateApiKey, RotateApiKeyReport, StepOutcome};
 use idpflare_management::{Client, ExposeSecret, GetUserStats, KeyHandle};
 use lexopt::prelude::*;
 
-const USAGE: &str = "\
-usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS] [--may-outlive]
+use causes::with_causes;
 
-  --yes            changes a real instance; without, it only says what it would do
-  --store FILE     where the new key is written to; must not exist yet
-  --drain SECONDS  how long the old key is left alone after the swap; the default is 1
-  --may-outlive    keeps the new key even if it lives longer than the old one was made to";
+const USAGE: &str = "\
+usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS] [--may-outlive] [--revoke-leftovers]
+
+  --yes               changes a real instance; without, it only says what it would do
+  --store FILE        where the new key is written to; must not exist yet
+  --drain SECONDS     how long the old key is left alone after the swap; the default is 1
+  --may-outlive       keeps the new key even if it lives longer than the old one was made to
+  --revoke-leftovers  revokes what a run that broke off has left: the other keys with this name and
+                      these scopes
+
+  Ctrl-C finishes what has begun; once more leaves at once. Where a run broke off, the new key may be
+  in FILE: go on from that one, with another FILE and --revoke-leftovers.
+  The exit code is 0 where the old key is replaced or could be, 1 where not.";
 
 struct Arguments {
     yes: bool,
     store: Option<PathBuf>,
     drain: Duration,
     may_outlive: bool,
+    revoke_leftovers: bool,
 }
 
 #[tokio::main]
@@ -48,7 +60,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("rotate_api_key: {error}");
+            eprintln!("rotate_api_key: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
@@ -60,6 +72,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
         store: None,
         drain: Duration::from_secs(1),
         may_outlive: false,
+        revoke_leftovers: false,
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -68,6 +81,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("store") => arguments.store = Some(parser.value()?.into()),
             Long("drain") => arguments.drain = Duration::from_secs(parser.value()?.parse()?),
             Long("may-outlive") => arguments.may_outlive = true,
+            Long("revoke-leftovers") => arguments.revoke_leftovers = true,
             Long("help") | Short('h') => return Ok(None),
             other => return Err(other.unexpected()),
         }
@@ -81,17 +95,38 @@ async fn run(arguments: Arguments) -> Result<bool, Box<dyn Error>> {
     match (variable("IDPFLARE_AUTHORITY"), variable("IDPFLARE_API_KEY")) {
         (Some(authority), Some(key)) => {
             let dry_run = !arguments.yes;
-            if !dry_run && arguments.store.is_none() {
-                return Err("say where the new key goes to, with --store FILE".into());
+            // Before a key is created that could not be kept.
+            match &arguments.store {
+                None if !dry_run => {
+                    return Err("say where the new key goes to, with --store FILE".into());
+                }
+                Some(store) if store.try_exists()? => {
+                    let store = store.display();
+                    return Err(format!(
+                        "{store} is there already: if it holds a key that works, go on from that one"
+                    )
+                    .into());
+                }
+                _ => {}
             }
             let key = ApiKey::new(key)?;
             let rotation = Rotation::new(authority, key, arguments)?;
-            let report = rotation.run(dry_run).await;
-            println!("{report}");
             if dry_run {
-                println!("nothing was changed; --yes does it");
+                let report = rotation.run(true).await;
+                println!("{report}\nnothing was changed; --yes does it");
+                return Ok(matches!(report.create, StepOutcome::WouldDo));
             }
-            Ok(dry_run || report.is_complete())
+            tokio::select! {
+                biased;
+                () = interrupted_twice() => {
+                    let store = rotation.store.display();
+                    Err(format!("left half-way: the new key may be in {store}").into())
+                }
+                report = rotation.run(false) => {
+                    println!("{report}");
+                    Ok(report.is_complete())
+                }
+            }
         }
         (None, None) => with_the_fake(arguments).await,
         _ => Err("set both IDPFLARE_AUTHORITY and IDPFLARE_API_KEY, or neither".into()),
@@ -124,6 +159,20 @@ async fn with_the_fake(mut arguments: Arguments) -> Result<bool, Box<dyn Error>>
     Ok(report.is_complete() && stored && refused.is_err())
 }
 
+/// Ctrl-C, the second time: what a rotation leaves half-way takes somebody to put it in order.
+async fn interrupted_twice() {
+    for is_first in [true, false] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Where nobody listens for Ctrl-C, none comes.
+            std::future::pending::<()>().await;
+        }
+        if is_first {
+            let text = "Finishing what has begun. Ctrl-C once more leaves at once.";
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+}
+
 /// A running client, and what it takes to give it another key.
 struct Rotation {
     authority: String,
@@ -140,7 +189,8 @@ impl Rotation {
     ) -> Result<Self, idpflare_management::Error> {
         let job = RotateApiKey::new(&key)
             .drain(arguments.drain)
-            .may_outlive(arguments.may_outlive);
+            .may_outlive(arguments.may_outlive)
+            .revoke_leftovers(arguments.revoke_leftovers);
         let handle = KeyHandle::new(key);
         Ok(Self {
             client: connect(&authority, handle.clone())?,
