@@ -33,7 +33,7 @@ pub struct AuditBatch {
     /// The entries, oldest first; at least one.
     pub entries: Vec<AuditLogEntry>,
     /// Keep it once the entries are dealt with, and the errors before them that a
-    /// [lenient](super::AuditTail::lenient) tail goes on past: a tail that starts from it repeats none of them, and
-    /// one that starts from the checkpoint before repeats all.
+    /// [lenient](super::AuditTail::lenient) tail goes on past: a tail that starts from it repeats
+    /// none of them, and one that starts from the checkpoint before repeats all.
     pub checkpoint: AuditCheckpoint,
 }

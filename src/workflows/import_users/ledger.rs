@@ -10,10 +10,10 @@ use super::email_key;
 /// Where an import keeps what it has done, so that a later run can go on where it broke off.
 ///
 /// For each line it is told twice: that something is about to be sent, and what came of it; and
-/// between them, where a user is about to be changed. The first must be kept before [`record`](Self::record) returns: a line with that and no outcome is
-/// looked for on the server before anything is sent for it again. Users are recognised by their
-/// e-mail addresses, without regard to case, so lines may move within the input from one run to the
-/// next.
+/// between them, where a user is about to be changed. All but the outcome must be kept before
+/// [`record`](Self::record) returns: a line that has no outcome is looked for on the server before
+/// anything is sent for it again. Users are recognised by their e-mail addresses, without regard to
+/// case, so lines may move within the input from one run to the next.
 ///
 /// [`FileLedger`](super::FileLedger) is one. One in a database keeps entries by job, in their order:
 ///
