@@ -37,6 +37,13 @@ impl Gcra {
         }
     }
 
+    /// One that has no burst saved up at `base`.
+    pub(crate) fn spent(rate: Rate, base: Instant) -> Self {
+        let mut this = Self::new(rate, base);
+        this.next = this.capacity;
+        this
+    }
+
     /// Takes a permit, or tells in how many nanoseconds there is one.
     fn take(&mut self, now: u128) -> Result<(), u128> {
         // More than the whole capacity ahead it can only be where the clock has jumped back; then
@@ -61,6 +68,57 @@ impl Gcra {
             .saturating_sub(now.saturating_add(self.capacity))
     }
 
+    /// Takes at most `permits` in advance, and tells from when on each may be used. Only the first may
+    /// be one for a time that is further away than `horizon`.
+    pub(crate) fn reserve(
+        &mut self,
+        now: u128,
+        permits: u32,
+        horizon: u128,
+    ) -> impl Iterator<Item = u128> + use<> {
+        let next = self.next.max(now);
+        let first = next.saturating_add(self.interval);
+        let near = now
+            .saturating_add(horizon)
+            .saturating_add(self.capacity)
+            .saturating_sub(next)
+            / self.interval;
+        let granted = near.clamp(1, u128::from(permits.max(1)));
+        self.next = next.saturating_add(self.interval.saturating_mul(granted));
+        let (interval, capacity) = (self.interval, self.capacity);
+        (0..granted).map(move |number| {
+            first
+                .saturating_add(interval.saturating_mul(number))
+                .saturating_sub(capacity)
+                .max(now)
+        })
+    }
+
+    /// Takes back the permit for this time, where it is the last one and its time has not come.
+    pub(crate) fn revoke(&mut self, now: u128, from: u128) -> bool {
+        let is_last = from > now && from.checked_add(self.capacity) == Some(self.next);
+        if is_last {
+            self.next = self.next.saturating_sub(self.interval);
+        }
+        is_last
+    }
+
+    /// Has no burst saved up at that time: one permit then, and the next an interval later.
+    pub(crate) fn empty_at(&mut self, at: u128) {
+        let next = at
+            .saturating_add(self.capacity)
+            .saturating_sub(self.interval);
+        self.next = self.next.max(next);
+    }
+
+    pub(crate) fn next(&self) -> u128 {
+        self.next
+    }
+
+    pub(crate) fn set_next(&mut self, next: u128) {
+        self.next = next;
+    }
+
     fn nanos(&self, at: Instant) -> u128 {
         at.saturating_duration_since(self.base).as_nanos()
     }
@@ -81,7 +139,7 @@ impl PermitSource for Gcra {
 }
 
 /// So many nanoseconds, or the longest duration where they don't fit.
-fn duration(nanos: u128) -> Duration {
+pub(crate) fn duration(nanos: u128) -> Duration {
     let Ok(secs) = u64::try_from(nanos / NANOS_PER_SEC) else {
         return Duration::MAX;
     };
@@ -209,6 +267,59 @@ mod tests {
                 duration(gcra.wait(now, ahead));
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn permits_taken_in_advance_keep_the_law_at_their_times(
+            interval in 1..=10_000_u64,
+            burst in bursts(),
+            asks in prop::collection::vec((0..=20_u8, 0..=40_u8, 1..=50_u32, 0..4_usize), 1..40),
+            horizon in 0..100_000_u128,
+        ) {
+            let mut gcra = gcra(interval, burst);
+            let interval = u128::from(interval);
+            let mut now = 0;
+            let mut granted: Vec<u128> = Vec::new();
+            for (kind, share, permits, back) in asks {
+                now += match kind {
+                    0 => WEEK * u128::from(share),
+                    1..=10 => 0,
+                    _ => interval * u128::from(share),
+                };
+                let mut lease: Vec<_> = gcra.reserve(now, permits, horizon).collect();
+                prop_assert!(!lease.is_empty() && lease.len() <= permits as usize);
+                prop_assert!(lease.is_sorted() && lease[0] >= now);
+                prop_assert!(lease[1..].iter().all(|from| *from <= now + horizon));
+                for _ in 0..back.min(lease.len()) {
+                    if !gcra.revoke(now, lease[lease.len() - 1]) {
+                        break;
+                    }
+                    lease.pop();
+                }
+                granted.extend(lease);
+            }
+            prop_assert!(granted.is_sorted());
+            for (first, from) in granted.iter().enumerate() {
+                for (last, to) in granted.iter().enumerate().skip(first) {
+                    let count = u128::try_from(last - first + 1).expect("fits");
+                    let most = u128::from(burst) + (to - from) / interval;
+                    prop_assert!(count <= most, "{count} permits from {from} to {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_saved_up_over_a_pause() {
+        let mut gcra = gcra(1000, 3);
+        gcra.empty_at(50_000);
+        let granted: Vec<_> = gcra.reserve(60_000, 3, u128::MAX).collect();
+        // Ten intervals have passed since, more than the burst.
+        assert_eq!(granted, [60_000; 3]);
+        gcra.empty_at(100_000);
+        let granted: Vec<_> = gcra.reserve(60_000, 3, u128::MAX).collect();
+        assert_eq!(granted, [100_000, 101_000, 102_000]);
     }
 
     #[test]

@@ -95,6 +95,7 @@ mod origin;
 mod outcome;
 mod permit_wait;
 mod provided_key;
+mod quota;
 mod rate;
 mod rate_limit;
 mod rate_limit_headers;
@@ -126,7 +127,7 @@ pub use self::metrics::FacadeRecorder;
 pub use self::metrics::OpenTelemetryRecorder;
 pub use self::metrics::{
     AttemptFinished, CallFinished, DURATION_BUCKETS, Metrics, MetricsFuture, MetricsLayer,
-    Recorder, Subject,
+    QuotaAsked, QuotaQuestion, Recorder, Subject,
 };
 pub use api_key::{ApiKey, InvalidApiKey};
 pub use attempt_outcome::AttemptOutcome;
@@ -150,6 +151,10 @@ pub use limiter::{RateLimiter, RateLimiterBuilder};
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
 pub use outcome::{ErrorType, Outcome};
+pub use quota::{
+    InvalidQuota, Lease, LeaseRequest, LocalQuota, QuotaBackend, QuotaError, QuotaFailure,
+    QuotaNotice, SharedQuota, WhenAway,
+};
 pub use rate::{InvalidRate, Rate};
 pub use rate_limit::{RateLimit, RateLimitFuture, RateLimitLayer};
 pub use rate_limited::RateLimited;

@@ -1,13 +1,16 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::Rate;
 use crate::gcra::Gcra;
-use crate::turnstile::{PermitSource, Turn, Turnstile};
+use crate::quota::{SharedSource, give_back_later, run};
+#[cfg(test)]
+use crate::turnstile::PermitSource;
+use crate::turnstile::{Source, Turn, Turnstile};
+use crate::{QuotaError, Rate, SharedQuota};
 
 /// How long a pause is at most where nothing else was said.
 const DEFAULT_MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -49,11 +52,31 @@ struct Shared {
     turnstile: Mutex<Turnstile>,
     max_wait: Option<Duration>,
     max_pause: Duration,
+    /// Where the permits are not those of this process alone.
+    quota: Option<SharedQuota>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(quota) = &self.quota {
+            let turnstile = self.turnstile.get_mut();
+            let turnstile = turnstile.unwrap_or_else(PoisonError::into_inner);
+            if let Some(source) = turnstile.shared() {
+                give_back_later(quota, source.take_unused(Instant::now()));
+            }
+        }
+    }
 }
 
 impl From<Rate> for RateLimiter {
     fn from(rate: Rate) -> Self {
         Self::new(rate)
+    }
+}
+
+impl From<SharedQuota> for RateLimiter {
+    fn from(quota: SharedQuota) -> Self {
+        Self::shared(quota).build()
     }
 }
 
@@ -67,15 +90,17 @@ impl RateLimiter {
 
     /// A limiter of this rate, to be configured further.
     pub fn builder(rate: Rate) -> RateLimiterBuilder {
-        RateLimiterBuilder {
-            rate,
-            max_wait: None,
-            max_pause: DEFAULT_MAX_PAUSE,
-        }
+        RateLimiterBuilder::new(Permits::Local(rate))
+    }
+
+    /// A limiter of a rate that other processes share, to be configured further.
+    pub fn shared(quota: SharedQuota) -> RateLimiterBuilder {
+        RateLimiterBuilder::new(Permits::Shared(quota))
     }
 
     /// Lets no further call through for so long, in any clone; at most for the limit that
-    /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first.
+    /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first. Where the quota is
+    /// [shared](Self::shared), the other processes are told to pause, too.
     ///
     /// It never shortens a pause that there is already. One of zero only makes one call go first.
     pub fn pause(&self, wait: Duration) {
@@ -84,7 +109,11 @@ impl RateLimiter {
         }
         let waker = self.with_turnstile(|turnstile, now| {
             let until = now.checked_add(wait.min(self.shared.max_pause));
-            turnstile.pause(until.unwrap_or(now))
+            let until = until.unwrap_or(now);
+            if let Some(source) = turnstile.shared() {
+                source.paused(now, until);
+            }
+            turnstile.pause(until)
         });
         wake(waker);
     }
@@ -118,11 +147,22 @@ impl RateLimiter {
     fn with_turnstile<T>(&self, act: impl FnOnce(&mut Turnstile, Instant) -> T) -> T {
         let turnstile = &self.shared.turnstile;
         let mut turnstile = turnstile.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut turnstile, Instant::now())
+        let result = act(&mut turnstile, Instant::now());
+        let Some(quota) = &self.shared.quota else {
+            return result;
+        };
+        let errands = turnstile.shared().map(SharedSource::errands);
+        drop(turnstile);
+        // Without the lock: a runtime that is being shut down gives up what it is given at once.
+        if let Some(errands) = &errands {
+            run(errands, quota, || WeakLimiter(Arc::downgrade(&self.shared)));
+        }
+        result
     }
 
-    fn with_source(
-        source: Box<dyn PermitSource>,
+    fn with(
+        source: Source,
+        quota: Option<SharedQuota>,
         max_wait: Option<Duration>,
         max_pause: Duration,
     ) -> Self {
@@ -130,9 +170,53 @@ impl RateLimiter {
             shared: Arc::new(Shared {
                 turnstile: Mutex::new(Turnstile::new(source)),
                 max_wait,
-                max_pause: max_pause.min(LONGEST_PAUSE),
+                max_pause,
+                quota,
             }),
         }
+    }
+
+    #[cfg(test)]
+    fn with_source(
+        source: Box<dyn PermitSource>,
+        max_wait: Option<Duration>,
+        max_pause: Duration,
+    ) -> Self {
+        Self::with(Source::Scripted(source), None, max_wait, max_pause)
+    }
+}
+
+/// A limiter, for as long as somebody else has it.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakLimiter(Weak<Shared>);
+
+impl WeakLimiter {
+    /// Takes in an answer of the backend, for which the first in line waits.
+    pub(crate) fn answer<T>(&self, act: impl FnOnce(&mut SharedSource, Instant) -> T) -> Option<T> {
+        let limiter = self.upgrade()?;
+        let (result, waker) = limiter.with_turnstile(|turnstile, now| {
+            let result = turnstile.shared().map(|source| act(source, now));
+            (result, turnstile.take_first())
+        });
+        wake(waker);
+        result
+    }
+
+    /// Looks at what is held, and whether somebody waits for it.
+    pub(crate) fn look<T>(
+        &self,
+        act: impl FnOnce(&mut SharedSource, bool, Instant) -> T,
+    ) -> Option<T> {
+        self.upgrade()?.with_turnstile(|turnstile, now| {
+            let is_awaited = turnstile.is_awaited();
+            let source = turnstile.shared()?;
+            Some(act(source, is_awaited, now))
+        })
+    }
+
+    fn upgrade(&self) -> Option<RateLimiter> {
+        let shared = self.0.upgrade()?;
+        Some(RateLimiter { shared })
     }
 }
 
@@ -149,12 +233,27 @@ impl fmt::Debug for RateLimiter {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RateLimiterBuilder {
-    rate: Rate,
+    permits: Permits,
     max_wait: Option<Duration>,
     max_pause: Duration,
 }
 
+/// Where the permits come from.
+#[derive(Clone, Debug)]
+enum Permits {
+    Local(Rate),
+    Shared(SharedQuota),
+}
+
 impl RateLimiterBuilder {
+    fn new(permits: Permits) -> Self {
+        Self {
+            permits,
+            max_wait: None,
+            max_pause: DEFAULT_MAX_PAUSE,
+        }
+    }
+
     /// No call waits for longer than this: it fails with [`RateLimited`](crate::RateLimited), at
     /// once where that can be told. By default only the deadline of the call counts.
     ///
@@ -176,8 +275,16 @@ impl RateLimiterBuilder {
     /// The limiter.
     #[must_use]
     pub fn build(self) -> RateLimiter {
-        let source = Box::new(Gcra::new(self.rate, Instant::now()));
-        RateLimiter::with_source(source, self.max_wait, self.max_pause)
+        let now = Instant::now();
+        let max_pause = self.max_pause.min(LONGEST_PAUSE);
+        let (source, quota) = match self.permits {
+            Permits::Local(rate) => (Source::Local(Gcra::new(rate, now)), None),
+            Permits::Shared(quota) => {
+                let source = SharedSource::new(&quota, max_pause, now);
+                (Source::Shared(Box::new(source)), Some(quota))
+            }
+        };
+        RateLimiter::with(source, quota, self.max_wait, max_pause)
     }
 }
 
@@ -196,6 +303,8 @@ pub(crate) enum Answer {
         at_least: Duration,
         look_again: Option<Instant>,
     },
+    /// See [`Turn::Refused`].
+    Refused(QuotaError, Duration),
 }
 
 impl Place {
@@ -215,6 +324,10 @@ impl Place {
                 let entered = self.limiter.entered(probe);
                 self.leave();
                 Answer::Entered(entered)
+            }
+            Turn::Refused(error, wait) => {
+                self.leave();
+                Answer::Refused(error, wait)
             }
             Turn::Wait {
                 at_least,

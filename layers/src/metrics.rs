@@ -23,7 +23,7 @@ pub use facade::FacadeRecorder;
 pub use names::DURATION_BUCKETS;
 #[cfg(feature = "opentelemetry")]
 pub use open_telemetry::OpenTelemetryRecorder;
-pub use recorder::{AttemptFinished, CallFinished, Recorder, Subject};
+pub use recorder::{AttemptFinished, CallFinished, QuotaAsked, QuotaQuestion, Recorder, Subject};
 
 /// Tells a [`Recorder`] when a call or an attempt starts, and how it ended.
 ///

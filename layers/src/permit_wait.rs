@@ -60,6 +60,9 @@ impl Future for PermitWait {
             }
             let (at_least, look_again) = match this.place.poll_enter(cx) {
                 Answer::Entered(entered) => return Poll::Ready(Ok(entered)),
+                Answer::Refused(error, retry_after) => {
+                    return Poll::Ready(Err(RateLimited::by_quota(error, retry_after).into()));
+                }
                 Answer::Wait {
                     at_least,
                     look_again,

@@ -88,6 +88,15 @@ impl Rate {
         Ok(Self { burst, ..self })
     }
 
+    /// What each of so many has, where they share it evenly; a burst of one at least.
+    pub(crate) fn share(self, instances: u32) -> Self {
+        let instances = instances.max(1);
+        Self {
+            interval: self.interval.saturating_mul(u64::from(instances)),
+            burst: (self.burst / instances).max(1),
+        }
+    }
+
     /// The time after which one more call is let through.
     #[must_use]
     pub fn interval(&self) -> Duration {

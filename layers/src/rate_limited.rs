@@ -2,7 +2,10 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// A request would have had to wait longer for the rate limit than it may. It was not sent.
+use crate::QuotaError;
+
+/// A request would have had to wait longer for the rate limit than it may, or for a time that nobody
+/// knows. It was not sent.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -41,6 +44,8 @@ enum Limit {
     MaxWait(Duration),
     /// What the call had left.
     Deadline(Duration),
+    /// It is not known how long it would have been.
+    Quota(QuotaError),
 }
 
 impl RateLimited {
@@ -61,7 +66,16 @@ impl RateLimited {
         }
     }
 
+    /// The quota that all share can't be asked, and will not be for `retry_after`.
+    pub(crate) fn by_quota(error: QuotaError, retry_after: Duration) -> Self {
+        Self {
+            retry_after,
+            limit: Limit::Quota(error),
+        }
+    }
+
     /// The wait that it would have taken, at least: pauses and those who came earlier included.
+    /// Where a shared quota can't be asked, the time until it is asked again.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
         self.retry_after
@@ -71,6 +85,9 @@ impl RateLimited {
 impl fmt::Display for RateLimited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not sent: ")?;
+        if let Limit::Quota(_) = self.limit {
+            return f.write_str("it is not known what the shared quota allows");
+        }
         // Who waits for a probe to come back, or in a line, knows no time.
         match self.retry_after {
             Duration::ZERO => f.write_str("the rate limit asks for a longer wait")?,
@@ -79,8 +96,17 @@ impl fmt::Display for RateLimited {
         match self.limit {
             Limit::MaxWait(limit) => write!(f, ", and no call may wait for more than {limit:?}"),
             Limit::Deadline(left) => write!(f, ", and the call has {left:?} left"),
+            Limit::Quota(_) => Ok(()),
         }
     }
 }
 
-impl Error for RateLimited {}
+impl Error for RateLimited {
+    /// The [`QuotaError`], where a [`SharedQuota`](crate::SharedQuota) could not be asked.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.limit {
+            Limit::Quota(error) => Some(error),
+            Limit::MaxWait(_) | Limit::Deadline(_) => None,
+        }
+    }
+}

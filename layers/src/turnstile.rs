@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::QuotaError;
+use crate::gcra::Gcra;
+use crate::quota::SharedSource;
+
 /// Where the permits come from. A turnstile asks for one at a time.
 pub(crate) trait PermitSource: fmt::Debug + Send {
     /// Takes one permit. Who is told to wait, or is pending, has taken none.
@@ -18,11 +22,42 @@ pub(crate) trait PermitSource: fmt::Debug + Send {
     fn earliest(&self, now: Instant, ahead: usize) -> Duration;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Granted,
     /// There is none yet; worth another look after this time.
     Wait(Duration),
+    /// It can't be told whether there is one, and nobody asks again within this time.
+    Unavailable(QuotaError, Duration),
+}
+
+/// The sources that there are. The local one is asked without a detour: nearly every call does so.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Local(Gcra),
+    Shared(Box<SharedSource>),
+    #[cfg(test)]
+    Scripted(Box<dyn PermitSource>),
+}
+
+impl PermitSource for Source {
+    fn poll_permit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+        match self {
+            Self::Local(source) => source.poll_permit(now, cx),
+            Self::Shared(source) => source.poll_permit(now, cx),
+            #[cfg(test)]
+            Self::Scripted(source) => source.poll_permit(now, cx),
+        }
+    }
+
+    fn earliest(&self, now: Instant, ahead: usize) -> Duration {
+        match self {
+            Self::Local(source) => source.earliest(now, ahead),
+            Self::Shared(source) => source.earliest(now, ahead),
+            #[cfg(test)]
+            Self::Scripted(source) => source.earliest(now, ahead),
+        }
+    }
 }
 
 /// Lets one after another through, in the order in which they came.
@@ -35,7 +70,7 @@ pub(crate) enum Decision {
 /// either may run code that comes back here.
 #[derive(Debug)]
 pub(crate) struct Turnstile {
-    source: Box<dyn PermitSource>,
+    source: Source,
     gate: Gate,
     /// By ticket, so that who leaves in the middle leaves no gap.
     line: BTreeMap<u64, Option<Waker>>,
@@ -64,10 +99,12 @@ pub(crate) enum Turn {
         /// When to look again, for who is the first in line; he is woken too where something changes.
         look_again: Option<Instant>,
     },
+    /// He may not wait: nobody knows for how long. Nobody asks again within this time.
+    Refused(QuotaError, Duration),
 }
 
 impl Turnstile {
-    pub(crate) fn new(source: Box<dyn PermitSource>) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         Self {
             source,
             gate: Gate::Open,
@@ -84,13 +121,13 @@ impl Turnstile {
         }
         match self.look(now, &mut Context::from_waker(Waker::noop())) {
             Turn::Enter(probe) => Some(probe),
-            Turn::Wait { .. } => None,
+            Turn::Wait { .. } | Turn::Refused(..) => None,
         }
     }
 
     /// Asks to be let through, and gets in line on the first time. `stale` takes a waker to drop.
     ///
-    /// Who was let through must [`leave`](Self::leave) the line.
+    /// Who was let through or refused must [`leave`](Self::leave) the line.
     pub(crate) fn poll_enter(
         &mut self,
         ticket: &mut Option<u64>,
@@ -111,7 +148,7 @@ impl Turnstile {
                 look_again: None,
             }
         };
-        if let Turn::Enter(_) = turn {
+        if let Turn::Enter(_) | Turn::Refused(..) = turn {
             return turn;
         }
         let ticket = *ticket.get_or_insert_with(|| {
@@ -141,6 +178,18 @@ impl Turnstile {
             Gate::Open | Gate::Probing(_) => Gate::Paused(until),
         };
         self.take_first()
+    }
+
+    /// The permits that are shared, where they are.
+    pub(crate) fn shared(&mut self) -> Option<&mut SharedSource> {
+        match &mut self.source {
+            Source::Shared(source) => Some(source),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.line.is_empty()
     }
 
     /// A probe is back. Where it has learned nothing, the next one is the probe. The waker is to be
@@ -180,6 +229,9 @@ impl Turnstile {
                 Poll::Ready(Decision::Granted) => return Turn::Enter(self.become_probe()),
                 // An instant that is too far for the clock never comes.
                 Poll::Ready(Decision::Wait(wait)) => look_again = now.checked_add(wait),
+                Poll::Ready(Decision::Unavailable(error, wait)) => {
+                    return Turn::Refused(error, wait);
+                }
                 Poll::Pending => {}
             }
         }
@@ -218,7 +270,7 @@ impl Turnstile {
         self.line.keys().next().copied()
     }
 
-    fn take_first(&mut self) -> Option<Waker> {
+    pub(crate) fn take_first(&mut self) -> Option<Waker> {
         self.line.values_mut().next().and_then(Option::take)
     }
 }

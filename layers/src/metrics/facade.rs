@@ -1,7 +1,9 @@
-use ::metrics::{Label, Unit, describe_gauge, describe_histogram, gauge, histogram};
+use ::metrics::{
+    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use super::names::{self, Value};
-use crate::{AttemptFinished, CallFinished, Recorder, Subject};
+use crate::{AttemptFinished, CallFinished, QuotaAsked, Recorder, Subject};
 
 /// Records with the [`metrics`](::metrics) facade.
 ///
@@ -13,6 +15,9 @@ use crate::{AttemptFinished, CallFinished, Recorder, Subject};
 /// | `client.call.attempts` | histogram | `operation`, `outcome`, `error.type` |
 /// | `client.call.permit_wait` | histogram, seconds, of calls that had to ask for a permit | `operation` |
 /// | `client.active_calls` | gauge | `operation` |
+/// | `client.quota.duration` | histogram, seconds, one value for each question to the backend of a [`SharedQuota`](crate::SharedQuota) | `question`, `outcome`, `error.type` |
+/// | `client.quota.permits` | counter | `state`: `granted` or `lapsed` |
+/// | `client.quota.notices` | counter | `notice`: see [`QuotaNotice`](crate::QuotaNotice) |
 ///
 /// `operation` is the id of the [`Operation`](crate::Operation), `outcome` the
 /// [class of the outcome](crate::Outcome::class): `cancelled` is one. Labels without a value are
@@ -66,6 +71,16 @@ impl FacadeRecorder {
             Unit::Count,
             names::ACTIVE_CALLS_DESCRIPTION
         );
+        describe_counter!(
+            names::QUOTA_PERMITS,
+            Unit::Count,
+            names::QUOTA_PERMITS_DESCRIPTION
+        );
+        describe_counter!(
+            names::QUOTA_NOTICES,
+            Unit::Count,
+            names::QUOTA_NOTICES_DESCRIPTION
+        );
         Self {}
     }
 }
@@ -112,5 +127,16 @@ impl Recorder for FacadeRecorder {
         gauge!(names::ACTIVE_ATTEMPTS, labels(names::attempt(subject))).decrement(1);
         histogram!(names::ATTEMPT_DURATION, labels(names::finished(attempt)))
             .record(attempt.duration);
+    }
+
+    fn quota_asked(&self, asked: &QuotaAsked<'_>) {
+        histogram!(names::QUOTA_DURATION, labels(names::asked(asked))).record(asked.duration);
+        for (number, label) in names::permits(asked) {
+            let labels = labels(std::iter::once(label));
+            counter!(names::QUOTA_PERMITS, labels).increment(number.into());
+        }
+        for label in names::notices(asked) {
+            counter!(names::QUOTA_NOTICES, labels(std::iter::once(label))).increment(1);
+        }
     }
 }

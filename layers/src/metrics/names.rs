@@ -10,7 +10,7 @@ pub(crate) use adapters::*;
 
 #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
 mod adapters {
-    use crate::{AttemptFinished, Outcome, Subject};
+    use crate::{AttemptFinished, Outcome, QuotaAsked, QuotaFailure, Subject};
 
     pub(crate) const ATTEMPT_DURATION: &str = "http.client.request.duration";
     pub(crate) const ACTIVE_ATTEMPTS: &str = "http.client.active_requests";
@@ -18,16 +18,26 @@ mod adapters {
     pub(crate) const CALL_ATTEMPTS: &str = "client.call.attempts";
     pub(crate) const PERMIT_WAIT: &str = "client.call.permit_wait";
     pub(crate) const ACTIVE_CALLS: &str = "client.active_calls";
+    pub(crate) const QUOTA_DURATION: &str = "client.quota.duration";
+    pub(crate) const QUOTA_PERMITS: &str = "client.quota.permits";
+    pub(crate) const QUOTA_NOTICES: &str = "client.quota.notices";
 
     /// Names, units in UCUM, and what is measured.
-    pub(crate) const HISTOGRAMS_OF_SECONDS: [(&str, &str); 3] = [
+    pub(crate) const HISTOGRAMS_OF_SECONDS: [(&str, &str); 4] = [
         (ATTEMPT_DURATION, "Duration of HTTP client requests."),
         (CALL_DURATION, "Duration of calls, all attempts included."),
         (
             PERMIT_WAIT,
             "How long the attempts of a call waited for permission to be sent.",
         ),
+        (
+            QUOTA_DURATION,
+            "Duration of questions to the backend of a shared quota.",
+        ),
     ];
+    pub(crate) const QUOTA_PERMITS_DESCRIPTION: &str = "Number of permits of a shared quota.";
+    pub(crate) const QUOTA_NOTICES_DESCRIPTION: &str =
+        "How often something has happened to the state of a shared quota.";
     pub(crate) const CALL_ATTEMPTS_DESCRIPTION: &str = "How often a call was sent.";
     pub(crate) const ACTIVE_ATTEMPTS_DESCRIPTION: &str = "Number of active HTTP requests.";
     pub(crate) const ACTIVE_CALLS_DESCRIPTION: &str = "Number of active calls.";
@@ -75,6 +85,37 @@ mod adapters {
         ]
         .into_iter()
         .flatten()
+    }
+
+    /// The labels of what the backend of a quota was asked.
+    pub(crate) fn asked(
+        asked: &QuotaAsked<'_>,
+    ) -> impl Iterator<Item = (&'static str, Value<'static>)> {
+        let error = asked.error.map(QuotaFailure::as_str);
+        [
+            Some(("question", Value::Static(asked.question.as_str()))),
+            Some(("outcome", Value::Static(asked.outcome()))),
+            error.map(|error| ("error.type", Value::Static(error))),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// How many permits an answer was about, by what became of them.
+    pub(crate) fn permits(
+        asked: &QuotaAsked<'_>,
+    ) -> impl Iterator<Item = (u32, (&'static str, Value<'static>))> {
+        let permits = [("granted", asked.granted), ("lapsed", asked.lapsed)];
+        let some = permits.into_iter().filter(|(_, number)| *number > 0);
+        some.map(|(state, number)| (number, ("state", Value::Static(state))))
+    }
+
+    /// The labels of what has happened to a quota's state.
+    pub(crate) fn notices(
+        asked: &QuotaAsked<'_>,
+    ) -> impl Iterator<Item = (&'static str, Value<'static>)> {
+        let notices = asked.notices.iter();
+        notices.map(|notice| ("notice", Value::Static(notice.as_str())))
     }
 
     /// The labels of an attempt that has ended.

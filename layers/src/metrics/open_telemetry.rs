@@ -1,8 +1,8 @@
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 
 use super::names::{self, DURATION_BUCKETS, Value};
-use crate::{AttemptFinished, CallFinished, Recorder, Subject};
+use crate::{AttemptFinished, CallFinished, QuotaAsked, Recorder, Subject};
 
 /// Records with the global meter provider of OpenTelemetry.
 ///
@@ -14,6 +14,9 @@ use crate::{AttemptFinished, CallFinished, Recorder, Subject};
 /// | `client.call.attempts` | histogram | `operation`, `outcome`, `error.type` |
 /// | `client.call.permit_wait` | histogram, `s`, of calls that had to ask for a permit | `operation` |
 /// | `client.active_calls` | up-down counter | `operation` |
+/// | `client.quota.duration` | histogram, `s`, one value for each question to the backend of a [`SharedQuota`](crate::SharedQuota) | `question`, `outcome`, `error.type` |
+/// | `client.quota.permits` | counter | `state`: `granted` or `lapsed` |
+/// | `client.quota.notices` | counter | `notice`: see [`QuotaNotice`](crate::QuotaNotice) |
 ///
 /// `operation` is the id of the [`Operation`](crate::Operation), `outcome` the
 /// [class of the outcome](crate::Outcome::class): `cancelled` is one. Attributes without a value are
@@ -47,6 +50,9 @@ pub struct OpenTelemetryRecorder {
     call_attempts: Histogram<u64>,
     permit_wait: Histogram<f64>,
     active_calls: UpDownCounter<i64>,
+    quota_duration: Histogram<f64>,
+    quota_permits: Counter<u64>,
+    quota_notices: Counter<u64>,
 }
 
 impl OpenTelemetryRecorder {
@@ -57,7 +63,7 @@ impl OpenTelemetryRecorder {
     }
 
     fn with_meter(meter: &Meter) -> Self {
-        let [attempt_duration, call_duration, permit_wait] =
+        let [attempt_duration, call_duration, permit_wait, quota_duration] =
             names::HISTOGRAMS_OF_SECONDS.map(|(name, description)| {
                 meter
                     .f64_histogram(name)
@@ -85,6 +91,17 @@ impl OpenTelemetryRecorder {
                 .i64_up_down_counter(names::ACTIVE_CALLS)
                 .with_description(names::ACTIVE_CALLS_DESCRIPTION)
                 .with_unit("{call}")
+                .build(),
+            quota_duration,
+            quota_permits: meter
+                .u64_counter(names::QUOTA_PERMITS)
+                .with_description(names::QUOTA_PERMITS_DESCRIPTION)
+                .with_unit("{permit}")
+                .build(),
+            quota_notices: meter
+                .u64_counter(names::QUOTA_NOTICES)
+                .with_description(names::QUOTA_NOTICES_DESCRIPTION)
+                .with_unit("{notice}")
                 .build(),
         }
     }
@@ -138,5 +155,20 @@ impl Recorder for OpenTelemetryRecorder {
             attempt.duration.as_secs_f64(),
             &attributes(names::finished(attempt)),
         );
+    }
+
+    fn quota_asked(&self, asked: &QuotaAsked<'_>) {
+        self.quota_duration.record(
+            asked.duration.as_secs_f64(),
+            &attributes(names::asked(asked)),
+        );
+        for (number, label) in names::permits(asked) {
+            let labels = attributes(std::iter::once(label));
+            self.quota_permits.add(number.into(), &labels);
+        }
+        for label in names::notices(asked) {
+            let labels = attributes(std::iter::once(label));
+            self.quota_notices.add(1, &labels);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use crate::conventions::{method_label, server_port, without_brackets};
-use crate::{Operation, Outcome};
+use crate::{Operation, Outcome, QuotaFailure, QuotaNotice};
 
 /// What [`MetricsLayer`](crate::MetricsLayer) tells what it measures.
 ///
@@ -32,6 +32,12 @@ pub trait Recorder: Send + Sync {
     fn attempt_finished(&self, attempt: &AttemptFinished<'_>) {
         let _ = attempt;
     }
+
+    /// The backend of a [`SharedQuota`](crate::SharedQuota) was asked something, and has answered or
+    /// has not. Only the recorder of that quota is told.
+    fn quota_asked(&self, asked: &QuotaAsked<'_>) {
+        let _ = asked;
+    }
 }
 
 impl<R: Recorder + ?Sized> Recorder for Arc<R> {
@@ -49,6 +55,10 @@ impl<R: Recorder + ?Sized> Recorder for Arc<R> {
 
     fn attempt_finished(&self, attempt: &AttemptFinished<'_>) {
         (**self).attempt_finished(attempt);
+    }
+
+    fn quota_asked(&self, asked: &QuotaAsked<'_>) {
+        (**self).quota_asked(asked);
     }
 }
 
@@ -127,4 +137,54 @@ pub struct AttemptFinished<'a> {
     pub duration: Duration,
     /// The version of HTTP of a complete reply, such as `1.1` or `2`.
     pub protocol_version: Option<&'static str>,
+}
+
+/// The backend of a [`SharedQuota`](crate::SharedQuota) was asked something.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct QuotaAsked<'a> {
+    /// What it was asked.
+    pub question: QuotaQuestion,
+    /// How that failed, if it did.
+    pub error: Option<QuotaFailure>,
+    /// What has happened to its state.
+    pub notices: &'a [QuotaNotice],
+    /// How many permits it has granted.
+    pub granted: u32,
+    /// How many permits of earlier leases have lapsed since the last question.
+    pub lapsed: u32,
+    /// How long the answer took.
+    pub duration: Duration,
+}
+
+impl QuotaAsked<'_> {
+    /// How it went, as a label of metrics: `ok`, or the [name](QuotaFailure::as_str) of the failure.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        self.error.map_or("ok", QuotaFailure::as_str)
+    }
+}
+
+/// What the backend of a quota may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QuotaQuestion {
+    /// For permits.
+    Lease,
+    /// To take permits back.
+    GiveBack,
+    /// To have all pause.
+    Pause,
+}
+
+impl QuotaQuestion {
+    /// Its name in metrics and events, such as `give_back`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lease => "lease",
+            Self::GiveBack => "give_back",
+            Self::Pause => "pause",
+        }
+    }
 }

@@ -1,0 +1,17 @@
+//! Quotas that several processes share.
+
+mod backend;
+mod clock;
+mod errand;
+mod error;
+mod held;
+mod local;
+mod shared;
+mod source;
+
+pub use backend::{Lease, LeaseRequest, QuotaBackend, QuotaNotice};
+pub(crate) use errand::{give_back_later, run};
+pub use error::{QuotaError, QuotaFailure};
+pub use local::LocalQuota;
+pub use shared::{InvalidQuota, SharedQuota, WhenAway};
+pub(crate) use source::SharedSource;

@@ -1,0 +1,456 @@
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::clock::BackendClock;
+use super::held::Held;
+use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota, WhenAway};
+use crate::gcra::{Gcra, duration};
+use crate::turnstile::{Decision, PermitSource};
+use crate::{Backoff, Rate};
+
+/// When a backend that is away is asked again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// So many leases in a row whose permits had all lapsed when they came are as good as none.
+const LATE_LEASES: u32 = 3;
+
+/// Permits of a [`SharedQuota`]: those that are held, and what to ask for.
+///
+/// It does no I/O: what is to be asked elsewhere is among the [`Errands`], which are run by who has
+/// released the lock around this.
+#[derive(Debug)]
+pub(crate) struct SharedSource {
+    base: Instant,
+    /// What the backend is asked for.
+    rate: Rate,
+    lease: u32,
+    horizon: Duration,
+    max_pause: Duration,
+    away: WhenAway,
+    /// The share of this process.
+    share: Rate,
+    retry: Backoff,
+
+    clock: Option<BackendClock>,
+    held: Held,
+    health: Health,
+    demand: Demand,
+    paused_until: Option<Instant>,
+    /// Until when this process has asked all to pause.
+    announced_until: Option<Instant>,
+    is_asking: bool,
+    /// Whether a task looks after what is held.
+    is_watched: bool,
+    late: u32,
+    errands: Errands,
+}
+
+#[derive(Debug)]
+enum Health {
+    Up,
+    Away {
+        error: QuotaError,
+        failures: u32,
+        retry_at: Instant,
+        share: Option<Gcra>,
+    },
+}
+
+/// What is to be done elsewhere, as soon as the lock is released.
+#[derive(Debug, Default)]
+pub(crate) struct Errands {
+    pub(super) lease: Option<LeaseRequest>,
+    pub(super) pause: Option<Duration>,
+}
+
+/// How many permits are worth asking for.
+#[derive(Debug)]
+struct Demand {
+    /// What the next lease is to come to.
+    wanted: u32,
+    /// What is held when half of it is used, and more is asked for.
+    low: usize,
+    /// When the last lease came, and when the last of its permits may be used.
+    leased_at: Option<Instant>,
+    lasts_until: Option<Instant>,
+    used: u32,
+    used_in_all: u64,
+    lapsed: u32,
+}
+
+/// What came of an answer.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) granted: u32,
+    pub(super) lapsed: u32,
+    pub(super) error: Option<QuotaError>,
+    /// Whether the backend was away before this.
+    pub(super) is_back: bool,
+}
+
+/// What has become of a lease since somebody last looked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    Going,
+    /// Nothing is held any more.
+    Over,
+    /// Nobody has use for these, which are not held any more.
+    Idle(Vec<Duration>),
+}
+
+impl SharedSource {
+    pub(crate) fn new(quota: &SharedQuota, max_pause: Duration, base: Instant) -> Self {
+        let instances = match quota.away {
+            WhenAway::LocalShare { instances } => instances,
+            WhenAway::FailOpen | WhenAway::FailClosed => 1,
+        };
+        Self {
+            base,
+            rate: quota.granted_rate(),
+            lease: quota.lease,
+            horizon: quota.horizon,
+            max_pause,
+            away: quota.away,
+            share: quota.rate.share(instances),
+            retry: Backoff::new(FIRST_RETRY, LAST_RETRY).unwrap_or_default(),
+            clock: None,
+            held: Held::new(signed(quota.lateness())),
+            health: Health::Up,
+            demand: Demand::new(),
+            paused_until: None,
+            announced_until: None,
+            is_asking: false,
+            is_watched: false,
+            late: 0,
+            errands: Errands::default(),
+        }
+    }
+
+    pub(crate) fn errands(&mut self) -> Errands {
+        std::mem::take(&mut self.errands)
+    }
+
+    /// The server has asked for a pause until then.
+    pub(crate) fn paused(&mut self, now: Instant, until: Instant) {
+        let wait = until.saturating_duration_since(now);
+        // Many calls learn the same of one moment: all are told once, and again where it is longer by
+        // more than a little.
+        let announced = self
+            .announced_until
+            .is_some_and(|announced| announced + wait / 8 >= until);
+        if !wait.is_zero() && !announced {
+            self.announced_until = Some(until);
+            self.errands.pause = Some(wait);
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        sent: Instant,
+        now: Instant,
+        answer: Result<&Lease, QuotaError>,
+    ) -> Answered {
+        self.is_asking = false;
+        let mut answered = Answered {
+            granted: 0,
+            lapsed: 0,
+            error: None,
+            is_back: false,
+        };
+        match answer.and_then(|lease| self.take_in(sent, now, lease)) {
+            Ok(granted) => {
+                answered.granted = granted;
+                answered.is_back = matches!(self.health, Health::Away { .. });
+                self.health = Health::Up;
+            }
+            Err(error) => {
+                self.fail(now, error.clone());
+                answered.error = Some(error);
+            }
+        }
+        answered.lapsed = self.held.take_lapsed();
+        answered
+    }
+
+    /// Whether there is something to watch that nobody watches yet; who is told so does.
+    pub(super) fn watch(&mut self) -> bool {
+        let begins = !self.is_watched && self.held.len() > 0;
+        self.is_watched |= begins;
+        begins
+    }
+
+    pub(super) fn unwatch(&mut self) {
+        self.is_watched = false;
+    }
+
+    /// What has become of what is held since so many had been used.
+    pub(super) fn look(&mut self, now: Instant, used_before: &mut u64, is_awaited: bool) -> Use {
+        if let Some(clock) = self.clock {
+            self.held.lapse(clock, self.nanos(now));
+        }
+        let is_used = *used_before != self.demand.used_in_all;
+        *used_before = self.demand.used_in_all;
+        if self.is_asking || is_awaited || is_used {
+            return Use::Going;
+        }
+        match self.take_unused(now) {
+            unused if !unused.is_empty() => Use::Idle(unused),
+            _ if self.held.len() > 0 => Use::Going,
+            _ => Use::Over,
+        }
+    }
+
+    /// What is held for later.
+    pub(crate) fn take_unused(&mut self, now: Instant) -> Vec<Duration> {
+        let Some(clock) = self.clock else {
+            return Vec::new();
+        };
+        self.demand.start_over();
+        let unused = self.held.take_future(clock, self.nanos(now));
+        unused.into_iter().map(unsigned).collect()
+    }
+
+    fn take_in(&mut self, sent: Instant, now: Instant, lease: &Lease) -> Result<u32, QuotaError> {
+        let (asked_at, came_at) = (self.nanos(sent), self.nanos(now));
+        let backend = signed(lease.now());
+        let clock = match self.clock {
+            Some(clock) => clock.observe(asked_at, came_at, backend),
+            None => BackendClock::new(asked_at, came_at, backend),
+        };
+        self.clock = Some(clock);
+        if let Some(until) = lease.paused_until() {
+            let wait = duration(unsigned_nanos(clock.until(signed(until), came_at)));
+            self.paused_until = now.checked_add(wait.min(self.max_pause));
+            // They belong to a time at which nobody may go.
+            self.held.clear();
+            self.demand.start_over();
+            return Ok(0);
+        }
+        if lease.permits().is_empty() {
+            let detail = "an answer without a permit and without a pause";
+            return Err(QuotaError::new(QuotaFailure::Invalid, detail));
+        }
+        let most = usize::try_from(self.lease).unwrap_or(usize::MAX);
+        let room = most.saturating_sub(self.held.len()).max(1);
+        let permits = lease.permits().iter().take(room);
+        let granted = permits.len();
+        self.held.add(permits.map(|from| signed(*from)));
+        self.held.lapse(clock, came_at);
+        if self.held.len() == 0 {
+            self.late = self.late.saturating_add(1);
+            if self.late >= LATE_LEASES {
+                self.late = 0;
+                return Err(QuotaError::new(QuotaFailure::Late, ""));
+            }
+        } else {
+            self.late = 0;
+        }
+        let last = self.held.len().saturating_sub(1);
+        let lasts = self.held.wait(last, clock, came_at).unwrap_or(0);
+        let lasts_until = now.checked_add(duration(unsigned_nanos(lasts)));
+        self.demand.leased(self.held.len(), now, lasts_until);
+        Ok(u32::try_from(granted).unwrap_or(u32::MAX))
+    }
+
+    fn fail(&mut self, now: Instant, error: QuotaError) {
+        let (failures, share) = match &mut self.health {
+            Health::Up => (1, None),
+            Health::Away {
+                failures, share, ..
+            } => (failures.saturating_add(1), share.take()),
+        };
+        let spread = self.retry.ceiling(failures) + self.retry.delay(failures);
+        let share = match (self.away, share) {
+            (WhenAway::LocalShare { .. }, None) => Some(Gcra::spent(self.share, now)),
+            (_, share) => share,
+        };
+        self.health = Health::Away {
+            error,
+            failures,
+            retry_at: now.checked_add(spread / 2).unwrap_or(now),
+            share,
+        };
+        // Whoever answers next may be another machine.
+        if self.held.len() == 0 {
+            self.clock = None;
+        }
+        self.demand.start_over();
+    }
+
+    /// Asks for as many as are worth it.
+    fn ask(&mut self, now: Instant) {
+        if self.is_asking {
+            return;
+        }
+        self.is_asking = true;
+        self.demand.learn(now, self.lease);
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        let permits = self.demand.wanted.saturating_sub(held);
+        self.errands.lease = Some(LeaseRequest::new(self.rate, permits, self.horizon));
+    }
+
+    /// What there is without asking anybody.
+    fn look_at_held(&mut self, now: Instant) -> Option<Decision> {
+        let (clock, nanos) = (self.clock?, self.nanos(now));
+        let lapsed = self.held.lapse(clock, nanos);
+        self.demand.lapsed = self.demand.lapsed.saturating_add(lapsed);
+        let wait = self.held.wait(0, clock, nanos)?;
+        let decision = if wait == 0 {
+            self.held.take();
+            self.demand.take();
+            Decision::Granted
+        } else {
+            Decision::Wait(duration(unsigned_nanos(wait)))
+        };
+        if self.demand.wants_more(self.held.len()) && matches!(self.health, Health::Up) {
+            self.ask(now);
+        }
+        Some(decision)
+    }
+
+    fn while_away(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+        let Health::Away {
+            error,
+            retry_at,
+            share,
+            ..
+        } = &mut self.health
+        else {
+            return Poll::Pending;
+        };
+        let is_due = *retry_at <= now;
+        let decision = match (self.away, share) {
+            (WhenAway::LocalShare { .. }, Some(share)) => share.poll_permit(now, cx),
+            (WhenAway::FailClosed, _) if self.is_asking || is_due => Poll::Pending,
+            (WhenAway::FailClosed, _) => {
+                let retry_after = retry_at.saturating_duration_since(now);
+                Poll::Ready(Decision::Unavailable(error.clone(), retry_after))
+            }
+            (WhenAway::FailOpen | WhenAway::LocalShare { .. }, _) => Poll::Ready(Decision::Granted),
+        };
+        if is_due {
+            self.ask(now);
+        }
+        decision
+    }
+
+    fn nanos(&self, at: Instant) -> i128 {
+        signed(at.saturating_duration_since(self.base))
+    }
+}
+
+impl PermitSource for SharedSource {
+    fn poll_permit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+        if let Some(until) = self.paused_until {
+            if until > now {
+                return Poll::Ready(Decision::Wait(until - now));
+            }
+            self.paused_until = None;
+        }
+        if let Some(decision) = self.look_at_held(now) {
+            return Poll::Ready(decision);
+        }
+        match self.health {
+            Health::Up => {
+                self.ask(now);
+                Poll::Pending
+            }
+            Health::Away { .. } => self.while_away(now, cx),
+        }
+    }
+
+    fn earliest(&self, now: Instant, ahead: usize) -> Duration {
+        let paused = self
+            .paused_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let nanos = self.nanos(now);
+        let last = self.held.len().saturating_sub(1);
+        let held = self
+            .clock
+            .and_then(|clock| self.held.wait(ahead.min(last), clock, nanos));
+        let wait = match (held, &self.health) {
+            (Some(wait), _) => duration(unsigned_nanos(wait)),
+            (
+                None,
+                Health::Away {
+                    share: Some(share), ..
+                },
+            ) if !self.is_asking => share.earliest(now, ahead),
+            (None, _) => Duration::ZERO,
+        };
+        paused.max(wait)
+    }
+}
+
+impl Demand {
+    fn new() -> Self {
+        Self {
+            wanted: 1,
+            low: 0,
+            leased_at: None,
+            lasts_until: None,
+            used: 0,
+            used_in_all: 0,
+            lapsed: 0,
+        }
+    }
+
+    fn start_over(&mut self) {
+        let used_in_all = self.used_in_all;
+        *self = Self {
+            used_in_all,
+            ..Self::new()
+        };
+    }
+
+    fn leased(&mut self, held: usize, now: Instant, lasts_until: Option<Instant>) {
+        self.low = held / 2;
+        self.leased_at = Some(now);
+        self.lasts_until = lasts_until;
+        self.used = 0;
+        self.lapsed = 0;
+    }
+
+    fn take(&mut self) {
+        self.used = self.used.saturating_add(1);
+        self.used_in_all = self.used_in_all.wrapping_add(1);
+    }
+
+    /// Who takes one at a time may never come back for another.
+    fn wants_more(&self, held: usize) -> bool {
+        self.wanted > 1 && held <= self.low
+    }
+
+    /// Doubles what is wanted where all was used as soon as it could be.
+    fn learn(&mut self, now: Instant, most: u32) {
+        let (Some(leased_at), Some(lasts_until)) = (self.leased_at, self.lasts_until) else {
+            return;
+        };
+        if self.lapsed > 0 {
+            self.wanted = self.used.clamp(1, self.wanted);
+            return;
+        }
+        // In no more than twice the time that the permits were for, and a little for short ones.
+        let lasted = lasts_until.saturating_duration_since(leased_at);
+        let brisk = lasted.saturating_mul(2).max(FIRST_RETRY);
+        if now.saturating_duration_since(leased_at) <= brisk {
+            self.wanted = self.wanted.saturating_mul(2).min(most);
+        }
+    }
+}
+
+/// The longest duration has less than 2^94 nanoseconds.
+fn signed(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+fn unsigned_nanos(nanos: i128) -> u128 {
+    u128::try_from(nanos).unwrap_or(0)
+}
+
+fn unsigned(nanos: i128) -> Duration {
+    duration(unsigned_nanos(nanos))
+}

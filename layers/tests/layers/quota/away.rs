@@ -1,0 +1,149 @@
+//! What happens where the backend can't be asked.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn open_lets_calls_go_and_comes_back() {
+    let net = Net::new(MILLI);
+    let rate = rate(10, 2);
+    let limiter = net.limiter(rate, 5, WhenAway::FailOpen);
+    net.set(Trouble::Fails(QuotaFailure::Connection));
+    let started = Instant::now();
+    let sent = busy(&limiter, 20, 5).await;
+    assert_eq!(*sent.iter().max().expect("some") - started, MILLI);
+    net.set(Trouble::None);
+    sleep(Duration::from_secs(3)).await;
+    // The first one asks, and does not wait for it; from then on the quota holds.
+    send(&limiter).await.expect("open");
+    sleep(10 * MILLI).await;
+    assert_law(rate, busy(&limiter, 5, 2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_refuses_with_the_reason_and_when_it_will_ask_again() {
+    let net = Net::new(MILLI);
+    let limiter = net.limiter(rate(10, 2), 5, WhenAway::FailClosed);
+    net.set(Trouble::Fails(QuotaFailure::ReadOnly));
+    let error = send(&limiter).await.expect_err("closed");
+    assert_eq!(
+        error.to_string(),
+        "not sent: it is not known what the shared quota allows"
+    );
+    let quota = typed::<QuotaError>(&error);
+    assert_eq!(quota.failure(), QuotaFailure::ReadOnly);
+    assert_eq!(
+        quota.to_string(),
+        "the quota's server takes no writes: as told"
+    );
+    let retry_after = typed::<RateLimited>(&error).retry_after();
+    assert!(retry_after >= 50 * MILLI && retry_after <= 100 * MILLI);
+    // Nobody is asked before that.
+    for _ in 0..10 {
+        send(&limiter).await.expect_err("closed");
+    }
+    assert_eq!(net.leases(), 1);
+    net.set(Trouble::None);
+    sleep(retry_after).await;
+    send(&limiter).await.expect("asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_is_kept_by_each_instance() {
+    let net = Net::new(MILLI);
+    net.set(Trouble::Fails(QuotaFailure::Connection));
+    let rate = rate(40, 8);
+    let away = WhenAway::LocalShare { instances: 4 };
+    let mut all = Vec::new();
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let limiter = net.limiter(rate, 10, away);
+            tokio::spawn(async move { busy(&limiter, 10, 4).await })
+        })
+        .collect();
+    for task in tasks {
+        let sent = task.await.expect("no panic");
+        let took = *sent.iter().max().expect("some") - started;
+        // Ten a second, without a burst in the beginning.
+        assert!(
+            took >= Duration::from_secs(4) && took <= Duration::from_millis(4100),
+            "{took:?}"
+        );
+        all.extend(sent);
+    }
+    assert_law(rate, all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_hangs_is_given_up_in_time() {
+    let net = Net::new(MILLI);
+    net.set(Trouble::Hangs);
+    let quota = |away| net.quota(rate(10, 2), away).timeout(50 * MILLI);
+    let started = Instant::now();
+    let limiter = RateLimiter::from(quota(WhenAway::FailOpen));
+    let sent = send(&limiter).await.expect("open");
+    assert!(sent - started <= 52 * MILLI);
+
+    let limiter = RateLimiter::from(quota(WhenAway::FailClosed));
+    let error = send(&limiter).await.expect_err("closed");
+    assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Timeout);
+
+    // The deadline of the call may come first.
+    let started = Instant::now();
+    let limiter = RateLimiter::from(quota(WhenAway::FailOpen).timeout(Duration::from_secs(60)));
+    let error = send_within(&limiter, Some(20 * MILLI))
+        .await
+        .expect_err("hangs");
+    typed::<Timeout>(&error);
+    assert_eq!(started.elapsed(), 20 * MILLI);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_always_too_late_are_as_good_as_none() {
+    // Each permit is good for 10 ms, and an answer takes 40.
+    let net = Net::new(20 * MILLI);
+    let quota = net.quota(rate(100, 2), WhenAway::FailClosed);
+    let error = send(&RateLimiter::from(quota)).await.expect_err("late");
+    assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Late);
+    assert_eq!(net.leases(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_used_before_anything_else() {
+    let net = Net::new(MILLI);
+    let rate = rate(100, 40);
+    let limiter = net.limiter(rate, 20, WhenAway::FailClosed);
+    busy(&limiter, 40, 1).await;
+    net.set(Trouble::Fails(QuotaFailure::Connection));
+    let mut sent = 0;
+    while send(&limiter).await.is_ok() {
+        sent += 1;
+    }
+    assert!((1..=20).contains(&sent), "{sent}");
+}
+
+#[test]
+fn a_runtime_that_stops_takes_no_question_with_it() {
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    let net = Net::new(MILLI);
+    let limiter = net.limiter(rate(100, 10), 5, WhenAway::FailClosed);
+    let first = runtime();
+    first.block_on(async {
+        net.set(Trouble::Hangs);
+        assert!(timeout(MILLI, send(&limiter)).await.is_err());
+    });
+    drop(first);
+    net.set(Trouble::None);
+    let error = runtime().block_on(send(&limiter)).expect_err("it was lost");
+    assert_eq!(
+        typed::<QuotaError>(&error).failure(),
+        QuotaFailure::Connection
+    );
+}

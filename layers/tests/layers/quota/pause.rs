@@ -1,0 +1,97 @@
+//! Pauses that one instance learns of.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_one_learns_of_holds_all() {
+    let net = Net::new(MILLI);
+    let rate = rate(100, 10);
+    let limiters = [1, 1, 10].map(|lease| net.limiter(rate, lease, WhenAway::FailClosed));
+    send(&limiters[1]).await.expect("a permit");
+    sleep(Duration::from_secs(1)).await;
+    let paused = Instant::now();
+    limiters[0].pause(Duration::from_secs(5));
+    sleep(5 * MILLI).await;
+    for limiter in &limiters[1..] {
+        let error = send_within(limiter, Some(Duration::from_secs(3))).await;
+        let error = error.expect_err("paused");
+        assert!(typed::<RateLimited>(&error).retry_after() > Duration::from_millis(4900));
+    }
+    // After it nobody has a burst saved up.
+    let sent = busy(&limiters[1], 5, 1).await;
+    assert!(
+        sent.iter()
+            .all(|sent| *sent - paused >= Duration::from_secs(5))
+    );
+    let took = sent[4].max(sent[0]) - paused;
+    assert!(took >= Duration::from_millis(5035), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_permits_learns_of_a_pause_when_half_are_used() {
+    let net = Net::new(MILLI);
+    let rate = rate(100, 10);
+    let lease = 20;
+    let limiters = [lease, 1].map(|lease| net.limiter(rate, lease, WhenAway::FailClosed));
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = (0..50)
+        .map(|_| {
+            let (limiter, sent) = (limiters[0].clone(), Arc::clone(&sent));
+            tokio::spawn(async move {
+                loop {
+                    let at = send(&limiter).await.expect("a permit");
+                    sent.lock().expect("not poisoned").push(at);
+                }
+            })
+        })
+        .collect();
+    sleep(Duration::from_secs(2)).await;
+    let paused = Instant::now();
+    limiters[1].pause(Duration::from_secs(10));
+    sleep(Duration::from_secs(9)).await;
+    let after = sent
+        .lock()
+        .expect("not poisoned")
+        .iter()
+        .filter(|at| **at > paused)
+        .count();
+    assert!(after <= 20, "{after} were sent, which is more than a lease");
+    for task in tasks {
+        task.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pause_of_others_is_longer_than_the_own_limit() {
+    let net = Net::new(MILLI);
+    let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+    let patient = RateLimiter::shared(quota.clone())
+        .max_pause(Duration::from_secs(3600))
+        .build();
+    let hasty = RateLimiter::shared(quota)
+        .max_pause(Duration::from_secs(1))
+        .build();
+    patient.pause(Duration::from_secs(3600));
+    sleep(5 * MILLI).await;
+    // It asks again after a second, each time.
+    let started = Instant::now();
+    let error = send_within(&hasty, Some(Duration::from_secs(30))).await;
+    let limited = error.expect_err("paused");
+    assert!(typed::<RateLimited>(&limited).retry_after() <= Duration::from_secs(1));
+    assert!(started.elapsed() >= Duration::from_secs(29));
+    assert!(net.leases() >= 29, "{}", net.leases());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_learn_the_same_tell_it_once() {
+    let net = Net::new(MILLI);
+    let told = Told::default();
+    let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+    let limiter = RateLimiter::from(quota.recorder(told.clone()));
+    for _ in 0..50 {
+        limiter.pause(Duration::from_secs(5));
+        sleep(MILLI).await;
+    }
+    sleep(10 * MILLI).await;
+    assert_eq!(told.take(), [(QuotaQuestion::Pause, "ok", vec![])]);
+}
