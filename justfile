@@ -4,7 +4,7 @@ _default:
     @just --list
 
 # Everything.
-ci: fmt clippy test secrets features sans-io docs examples package deny rust-version fuzz-targets
+ci: fmt clippy test secrets features sans-io docs examples benches package deny rust-version fuzz-targets
 
 fmt:
     cargo fmt --all --check
@@ -34,6 +34,13 @@ docs:
 # The examples, as a newcomer runs them.
 examples:
     .ci/examples
+
+# The benchmarks run; what they measure in so short a time is not looked at.
+benches:
+    cargo fmt --manifest-path benches/peers/Cargo.toml --check
+    cargo clippy --manifest-path benches/peers/Cargo.toml --locked -- -D warnings
+    cargo bench --all-features --locked --bench overhead -- --short
+    cargo bench --manifest-path benches/peers/Cargo.toml --locked -- --short
 
 package:
     .ci/package
