@@ -59,8 +59,8 @@
 //! # Features
 //!
 //! `hyper` (default) is the [`Transport`]; `testing` is the [testing kit](testing); `metrics` and
-//! `opentelemetry` are recorders for [`MetricsLayer`](layers::MetricsLayer). Without default features
-//! the crate does no I/O of its own.
+//! `opentelemetry` are recorders for [`MetricsLayer`](layers::MetricsLayer); `redis` keeps one rate for
+//! a whole fleet. Without default features the crate does no I/O of its own.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(

@@ -129,6 +129,9 @@ pub use self::metrics::{
     AttemptFinished, CallFinished, DURATION_BUCKETS, Metrics, MetricsFuture, MetricsLayer,
     QuotaAsked, QuotaQuestion, Recorder, Subject,
 };
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::quota::{QuotaKey, RedisQuota};
 pub use api_key::{ApiKey, InvalidApiKey};
 pub use attempt_outcome::AttemptOutcome;
 pub use attempt_span::{AttemptSpan, AttemptSpanLayer};

@@ -6,9 +6,13 @@ mod errand;
 mod error;
 mod held;
 mod local;
+#[cfg(feature = "redis")]
+mod redis;
 mod shared;
 mod source;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{QuotaKey, RedisQuota};
 pub use backend::{Lease, LeaseRequest, QuotaBackend, QuotaNotice};
 pub(crate) use errand::{give_back_later, run};
 pub use error::{QuotaError, QuotaFailure};

@@ -1,0 +1,182 @@
+//! A quota in Redis or Valkey.
+
+mod connection;
+mod failure;
+mod key;
+mod script;
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::connection::Connection;
+pub use self::key::QuotaKey;
+use self::script::Units;
+use super::{InvalidQuota, Lease, LeaseRequest, QuotaBackend, QuotaError, QuotaNotice};
+use crate::Rate;
+
+/// How much longer than it should a state is believed to be ahead, where a clock was set.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// A quota that is kept in Redis or Valkey, for all processes that use the same [`QuotaKey`].
+///
+/// The state is one hash, changed by one script that runs at once and on the server's clock, so that
+/// it does not matter how far those of the processes are off. It expires by itself. The key has a hash
+/// tag, and fits any slot of a cluster.
+///
+/// ```no_run
+/// use idpflare_layers::{
+///     ApiKey, Origin, QuotaKey, Rate, RateLimiter, RedisQuota, SharedQuota, WhenAway,
+/// };
+///
+/// let origin = Origin::of(&http::Uri::from_static("https://idp.example.com"))?;
+/// let key = QuotaKey::new(&origin, &ApiKey::new("idk_example")?);
+/// let redis = RedisQuota::new("rediss://user:password@redis.example.com", key)?;
+///
+/// let rate = Rate::per_second(50)?.with_burst(10)?;
+/// let limiter = RateLimiter::from(SharedQuota::new(rate, redis, WhenAway::FailClosed)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Nothing is connected before the first permit is asked for; after that one connection is kept, on
+/// the runtime that asked, and made anew when it breaks or its server takes no writes any more. So a
+/// name that is pointed to another server is followed.
+///
+/// Times are whole microseconds: an interval is rounded up to one, and no rate is above a million calls
+/// a second.
+///
+/// Each process tells the server, with each question, how far ahead it was granted permits. Where the
+/// state is behind that, because the server was restarted without it or a replica took over that had
+/// not caught up, it is brought forward, with a [`QuotaNotice`]. Until each process has asked again,
+/// which it does when half of what it holds is used, permits may be granted for times that others still
+/// hold: one lease for each process and one burst, at most.
+pub struct RedisQuota {
+    connection: Connection,
+    key: QuotaKey,
+    known: Mutex<Option<Known>>,
+}
+
+/// For when permits were granted, and when that was.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    next: i64,
+    ahead: Duration,
+    at: Instant,
+}
+
+impl RedisQuota {
+    /// A quota at a server: `redis://` or, with TLS, `rediss://`, then `[user:password@]host[:port][/database]`.
+    /// Certificates are checked against those that the machine trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuota::Backend`] where that is not what `url` is. Whether there is a server shows later.
+    pub fn new(url: impl AsRef<str>, key: QuotaKey) -> Result<Self, InvalidQuota> {
+        Ok(Self {
+            connection: Connection::new(url.as_ref())?,
+            key,
+            known: Mutex::new(None),
+        })
+    }
+
+    async fn ask(&self, question: &str, numbers: &[i64]) -> Result<(Vec<i64>, bool), QuotaError> {
+        let key = self.key.as_str();
+        self.connection.run(key, question, numbers).await
+    }
+
+    /// What `next` was, and how many microseconds that can be ahead at the most.
+    fn known(&self) -> (i64, i64) {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.map_or((0, 0), |known| {
+            let ahead = known.ahead.saturating_add(SLACK);
+            let ahead = ahead.saturating_sub(known.at.elapsed());
+            (known.next, script::micros(ahead).unwrap_or(0))
+        })
+    }
+
+    fn learn(&self, now: i64, ahead: i64) {
+        let known = Known {
+            next: now.saturating_add(ahead),
+            ahead: script::duration(ahead),
+            at: Instant::now(),
+        };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+}
+
+impl QuotaBackend for RedisQuota {
+    async fn lease(&self, request: LeaseRequest) -> Result<Lease, QuotaError> {
+        let units = Units::of(request.rate)?;
+        let horizon = script::micros(request.horizon).unwrap_or(i64::from(u32::MAX));
+        let permits = i64::from(request.permits);
+        let (known, at_most) = self.known();
+        let numbers = [
+            units.interval,
+            units.capacity,
+            permits,
+            horizon,
+            known,
+            at_most,
+        ];
+        let (answer, is_reloaded) = self.ask("lease", &numbers).await?;
+        let [now, ahead, first, granted, paused, lost] = answer[..] else {
+            return Err(script::unintelligible());
+        };
+        self.learn(now, ahead);
+        let mut lease = if paused > now {
+            Lease::paused(script::duration(now), script::duration(paused))
+        } else {
+            let permits = (0..granted.clamp(0, permits)).map(|number| {
+                let from = first.saturating_add(units.interval.saturating_mul(number));
+                script::duration(from.max(now))
+            });
+            Lease::new(script::duration(now), permits.collect())
+        };
+        for (has_happened, notice) in [
+            (lost == 1, QuotaNotice::StateLost),
+            (lost == 2, QuotaNotice::StateBehind),
+            (is_reloaded, QuotaNotice::ScriptGone),
+        ] {
+            if has_happened {
+                lease = lease.with_notice(notice);
+            }
+        }
+        Ok(lease)
+    }
+
+    async fn give_back(&self, rate: Rate, unused: Vec<Duration>) -> Result<(), QuotaError> {
+        let units = Units::of(rate)?;
+        // What comes later was granted later.
+        let Some(last) = unused.iter().max().copied().and_then(script::micros) else {
+            return Ok(());
+        };
+        let count = i64::try_from(unused.len()).unwrap_or(i64::MAX);
+        // From now on nothing is held: an answer that is lost must not have it counted again.
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let numbers = [units.interval, units.capacity, last, count];
+        let (answer, _) = self.ask("give_back", &numbers).await?;
+        let [now, ahead, _] = answer[..] else {
+            return Err(script::unintelligible());
+        };
+        self.learn(now, ahead);
+        Ok(())
+    }
+
+    async fn pause(&self, rate: Rate, wait: Duration) -> Result<(), QuotaError> {
+        let units = Units::of(rate)?;
+        let wait = script::micros(wait).unwrap_or(i64::from(u32::MAX));
+        let numbers = [units.interval, units.capacity, wait];
+        self.ask("pause", &numbers).await.map(drop)
+    }
+}
+
+impl fmt::Debug for RedisQuota {
+    /// Leaves out where it is: a URL may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisQuota")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! The connection, and how a script is run over it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind};
+
+use super::{failure, script};
+use crate::{InvalidQuota, QuotaError, QuotaFailure};
+
+pub(super) struct Connection {
+    client: Client,
+    manager: Mutex<Option<ConnectionManager>>,
+    script: Script,
+    /// Whether the server has had the script once.
+    has_script: AtomicBool,
+}
+
+impl Connection {
+    pub(super) fn new(url: &str) -> Result<Self, InvalidQuota> {
+        // What these say of a URL may quote it.
+        let invalid = |_| {
+            InvalidQuota::Backend(
+                "its URL is not redis:// or rediss://, then [user:password@]host[:port][/database]"
+                    .to_owned(),
+            )
+        };
+        let info = url.into_connection_info().map_err(invalid)?;
+        let client = Client::open(info).map_err(invalid)?;
+        Ok(Self {
+            client,
+            manager: Mutex::new(None),
+            script: Script::new(script::SOURCE),
+            has_script: AtomicBool::new(false),
+        })
+    }
+
+    /// Runs the script, and tells whether the server had lost it.
+    ///
+    /// A connection that has been idle may have been closed meanwhile: then another is tried, once. What
+    /// was granted over the first one lapses.
+    pub(super) async fn run(
+        &self,
+        key: &str,
+        question: &str,
+        numbers: &[i64],
+    ) -> Result<(Vec<i64>, bool), QuotaError> {
+        loop {
+            let (manager, is_new) = self.manager().map_err(|error| failure::of(&error))?;
+            let answer = self.try_run(manager, key, question, numbers).await;
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure::of(&error),
+            };
+            if failure::calls_for_another_connection(error.failure()) {
+                *self.lock() = None;
+            }
+            if is_new || error.failure() != QuotaFailure::Connection {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn try_run(
+        &self,
+        mut manager: ConnectionManager,
+        key: &str,
+        question: &str,
+        numbers: &[i64],
+    ) -> Result<(Vec<i64>, bool), RedisError> {
+        let command = |name, script| {
+            let mut command = redis::cmd(name);
+            command
+                .arg(script)
+                .arg(1)
+                .arg(key)
+                .arg(question)
+                .arg(numbers);
+            command
+        };
+        let known = command("EVALSHA", self.script.get_hash());
+        let (answer, is_sent_again) = match known.query_async(&mut manager).await {
+            Err(error) if is_unknown_script(&error) => {
+                let whole = command("EVAL", script::SOURCE);
+                (whole.query_async(&mut manager).await?, true)
+            }
+            answer => (answer?, false),
+        };
+        let had_script = self.has_script.swap(true, Ordering::Relaxed);
+        Ok((answer, is_sent_again && had_script))
+    }
+
+    /// The connection, and whether it is a new one.
+    fn manager(&self) -> Result<(ConnectionManager, bool), RedisError> {
+        let mut manager = self.lock();
+        if let Some(manager) = &*manager {
+            return Ok((manager.clone(), false));
+        }
+        choose_crypto();
+        // How long an answer may take, and when to try again, is for who asks.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        *manager = Some(new.clone());
+        Ok((new, true))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
+        self.manager.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// Makes ring the provider for TLS where the program has chosen none: in a program that has another one
+/// too, rustls would panic rather than choose.
+fn choose_crypto() {
+    use rustls::crypto::{CryptoProvider, ring};
+
+    if CryptoProvider::get_default().is_none() {
+        // Somebody else may have been faster, which is as well.
+        let _ = ring::default_provider().install_default();
+    }
+}

@@ -1,0 +1,99 @@
+//! Several processes and one quota, in a Redis or Valkey of their own.
+//!
+//! This program is its own worker processes, and says in one line where it can't run: no server program
+//! is on the path. With `IDPFLARE_REQUIRE_REDIS=1` that is a failure. Names given as arguments select
+//! tests.
+
+mod away;
+mod fleet;
+mod law;
+mod order;
+mod server;
+mod trouble;
+mod worker;
+
+use std::process::ExitCode;
+
+type Test = (&'static str, fn());
+
+const TESTS: &[Test] = &[
+    (
+        "four_processes_keep_one_law",
+        law::four_processes_keep_one_law,
+    ),
+    (
+        "a_killed_process_loses_at_most_one_lease",
+        law::a_killed_process_loses_at_most_one_lease,
+    ),
+    (
+        "the_script_grants_what_the_model_does",
+        order::the_script_grants_what_the_model_does,
+    ),
+    (
+        "a_pause_holds_other_processes",
+        order::a_pause_holds_other_processes,
+    ),
+    (
+        "what_is_given_back_is_granted_again",
+        order::what_is_given_back_is_granted_again,
+    ),
+    (
+        "the_key_expires_by_itself",
+        order::the_key_expires_by_itself,
+    ),
+    (
+        "every_trouble_has_its_outcome",
+        away::every_trouble_has_its_outcome,
+    ),
+    (
+        "calls_end_at_their_own_deadline",
+        away::calls_end_at_their_own_deadline,
+    ),
+    (
+        "each_choice_is_kept_while_redis_is_away",
+        away::each_choice_is_kept_while_redis_is_away,
+    ),
+    (
+        "the_law_survives_what_keeps_the_state",
+        trouble::the_law_survives_what_keeps_the_state,
+    ),
+    (
+        "a_lost_state_costs_no_more_than_is_held",
+        trouble::a_lost_state_costs_no_more_than_is_held,
+    ),
+];
+
+fn main() -> ExitCode {
+    if let Some(task) = worker::Task::from_env() {
+        worker::run(&task);
+        return ExitCode::SUCCESS;
+    }
+    if server::program().is_none() {
+        let required = std::env::var_os("IDPFLARE_REQUIRE_REDIS").is_some_and(|value| value == "1");
+        println!("fleet: skipped, there is no redis-server or valkey-server on the path");
+        return if required {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    let names: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let mut failed = false;
+    for (name, test) in TESTS {
+        if names.is_empty() || names.iter().any(|part| name.contains(&**part)) {
+            // What a test prints before it panics belongs to it.
+            println!("test {name} ...");
+            let passed = std::panic::catch_unwind(test).is_ok();
+            println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+            failed |= !passed;
+        }
+    }
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
