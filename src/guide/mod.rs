@@ -7,6 +7,10 @@
 //! | handle errors, and decide what is sent again | [`errors`] |
 //! | read lists that are longer than a page | [`paging`] |
 //! | do jobs of several operations | [`jobs`] |
+#![cfg_attr(
+    feature = "redis",
+    doc = "| share one quota among processes | [`fleet`] |"
+)]
 //!
 //! This module is in the documentation only: no program has it.
 
@@ -24,3 +28,7 @@ pub mod paging {}
 
 #[doc = include_str!("jobs.md")]
 pub mod jobs {}
+
+#[cfg(feature = "redis")]
+#[doc = include_str!("fleet.md")]
+pub mod fleet {}
