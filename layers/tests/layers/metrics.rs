@@ -340,6 +340,31 @@ mod facade {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn questions_for_a_shared_quota_are_counted() {
+        use idpflare_layers::{LocalQuota, Rate, RateLimitLayer, SharedQuota, WhenAway};
+
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        let _installed = ::metrics::set_default_local_recorder(&recorder);
+        let rate = Rate::per_second(10).and_then(|rate| rate.with_burst(4));
+        let quota = SharedQuota::new(rate.expect("a rate"), LocalQuota::new(), WhenAway::FailOpen);
+        let quota = quota.expect("a quota").recorder(FacadeRecorder::new());
+        let service =
+            RateLimitLayer::new(quota.into()).layer(service_fn(async |_: http::Request<()>| {
+                Ok::<_, BoxError>(http::Response::new(()))
+            }));
+        let reply = service.oneshot(http::Request::new(())).await;
+        assert!(reply.is_ok());
+        assert_eq!(
+            lines(&snapshotter),
+            [
+                r#"client.quota.duration {"outcome": "ok", "question": "lease"} [0.0]"#,
+                r#"client.quota.permits {"state": "granted"} 1"#,
+            ]
+        );
+    }
+
     #[tokio::test]
     async fn ten_thousand_ids_share_their_labels() {
         let recorder = DebuggingRecorder::new();
