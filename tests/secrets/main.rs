@@ -15,6 +15,7 @@ mod jobs;
 mod layer_values;
 mod operations;
 mod panics;
+mod quotas;
 mod replies;
 mod search;
 mod secrets;

@@ -11,6 +11,7 @@ use crate::api_values::operations;
 use crate::import_values::imports;
 use crate::jobs::jobs;
 use crate::layer_values::{all_layers, parts_of_layers};
+use crate::quotas::quotas;
 use crate::secrets::{API_KEY, CLIENT_SECRET, PASSWORD, RAW_KEY};
 use crate::sites::Site;
 use crate::support::tls::{Ca, trusting};
@@ -26,7 +27,7 @@ const EXPORTS: [&str; 5] = [
 ];
 
 /// Traits, of which there are no values, and aliases, which have other names where they are seen.
-const NO_VALUES: [&str; 13] = [
+const NO_VALUES: [&str; 14] = [
     "ApiRequest",
     "BoxError",
     "CredentialProvider",
@@ -37,6 +38,7 @@ const NO_VALUES: [&str; 13] = [
     "Ledger",
     "Listing",
     "QueryValue",
+    "QuotaBackend",
     "Recorder",
     "SecretString",
     "StackLayer",
@@ -54,6 +56,7 @@ fn exported_types() -> Vec<&'static str> {
         .filter(|name| name.contains(|char: char| char.is_lowercase()))
         .filter(|name| !NO_VALUES.contains(name))
         .filter(|name| cfg!(feature = "metrics") || *name != "FacadeRecorder")
+        .filter(|name| cfg!(feature = "redis") || !["QuotaKey", "RedisQuota"].contains(name))
         .filter(|name| cfg!(feature = "opentelemetry") || *name != "OpenTelemetryRecorder")
         .collect()
 }
@@ -74,6 +77,7 @@ fn every_public_type() {
         fakes(&notes).await;
         kit(&notes).await;
         requests(&notes).await;
+        quotas(&notes).await;
         jobs(&notes).await;
         imports(&notes).await;
         audit_tails(&notes).await;
