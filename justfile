@@ -40,6 +40,8 @@ benches:
     cargo fmt --manifest-path benches/peers/Cargo.toml --check
     cargo clippy --manifest-path benches/peers/Cargo.toml --locked -- -D warnings
     cargo bench --all-features --locked --bench overhead -- --short
+    cargo bench --all-features --locked --bench quota -- --short
+    cargo bench --all-features --locked --bench scale -- --short
     cargo bench --manifest-path benches/peers/Cargo.toml --locked -- --short
 
 package:

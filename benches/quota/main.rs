@@ -1,7 +1,7 @@
 //! What a permit of a shared quota costs, over one of the local limiter: with a Redis or Valkey of its
 //! own on a loopback port, for leases of 1, 10 and 100.
 //!
-//! `cargo bench --features redis --bench quota`. Each case is a line
+//! `cargo bench --features redis --bench quota`, with `-- --short` for a quick run. Each case is a line
 //!
 //! ```text
 //! quota NAME ns=N trips=N
@@ -23,7 +23,6 @@ use idpflare_management::layers::{
 };
 use tower::{Layer, Service, service_fn};
 
-const SAMPLES: usize = 101;
 const CALLS: u32 = 1000;
 
 struct Server(Child);
@@ -76,12 +75,12 @@ impl Recorder for Trips {
     }
 }
 
-async fn case(name: &str, limiter: RateLimiter, trips: &Trips) {
+async fn case(name: &str, samples: usize, limiter: RateLimiter, trips: &Trips) {
     let transport =
         service_fn(|_: http::Request<()>| ready(Ok::<_, BoxError>(http::Response::new(()))));
     let mut service = RateLimitLayer::new(limiter).layer(transport);
-    let mut samples = Vec::with_capacity(SAMPLES);
-    for sample in 0..=SAMPLES {
+    let mut times = Vec::with_capacity(samples);
+    for sample in 0..=samples {
         // The first one finds the connection and the size of the leases.
         if sample == 1 {
             trips.0.store(0, Ordering::Relaxed);
@@ -93,16 +92,13 @@ async fn case(name: &str, limiter: RateLimiter, trips: &Trips) {
                 .await
                 .expect("a permit");
         }
-        samples.push(started.elapsed().as_nanos() as f64 / f64::from(CALLS));
+        times.push(started.elapsed().as_nanos() as f64 / f64::from(CALLS));
     }
-    samples.remove(0);
-    samples.sort_by(f64::total_cmp);
-    let calls = SAMPLES as f64 * f64::from(CALLS);
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    let calls = samples as f64 * f64::from(CALLS);
     let trips = trips.0.load(Ordering::Relaxed) as f64 / calls;
-    println!(
-        "quota {name} ns={:.0} trips={trips:.3}",
-        samples[SAMPLES / 2]
-    );
+    println!("quota {name} ns={:.0} trips={trips:.3}", times[samples / 2]);
 }
 
 fn main() -> ExitCode {
@@ -110,6 +106,8 @@ fn main() -> ExitCode {
         println!("quota: skipped, there is no redis-server or valkey-server on the path");
         return ExitCode::SUCCESS;
     };
+    let is_short = std::env::args().any(|argument| argument == "--short");
+    let samples = if is_short { 3 } else { 101 };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -117,14 +115,15 @@ fn main() -> ExitCode {
         let rate = Rate::per_second(1_000_000).and_then(|rate| rate.with_burst(1_000_000));
         let rate = rate.expect("a rate");
         let none = Trips::default();
-        case("local", RateLimiter::new(rate), &none).await;
+        case("local", samples, RateLimiter::new(rate), &none).await;
         for lease in [1, 10, 100] {
             let trips = Trips::default();
             let key = QuotaKey::named(&format!("bench {lease}"));
             let redis = RedisQuota::new(&url, key).expect("a URL");
             let quota = SharedQuota::new(rate, redis, WhenAway::FailClosed).expect("a quota");
             let quota = quota.lease(lease).recorder(trips.clone());
-            case(&format!("lease_{lease}"), RateLimiter::from(quota), &trips).await;
+            let limiter = RateLimiter::from(quota);
+            case(&format!("lease_{lease}"), samples, limiter, &trips).await;
         }
     });
     ExitCode::SUCCESS
