@@ -18,6 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use cursor::Cursor;
 use fetch::Fetch;
+use listing::INTERNAL;
 
 use crate::stack::BoxService;
 use crate::{Client, Error, HttpService};
@@ -119,7 +120,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
     pub fn new(client: &Client<S>, request: R) -> Self {
         Self {
             client: client.clone(),
-            cursor: Cursor::new(request.asked_offset().unwrap_or(0)),
+            cursor: Cursor::new(request.asked_offset(INTERNAL).unwrap_or(0)),
             request,
             fetches: VecDeque::new(),
             rows: VecDeque::new(),
@@ -221,10 +222,10 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
 
     fn request_at(&self, offset: u64) -> R {
         let request = self.request.clone();
-        if request.asked_offset().unwrap_or(0) == offset {
+        if request.asked_offset(INTERNAL).unwrap_or(0) == offset {
             return request;
         }
-        request.at_offset(offset)
+        request.at_offset(offset, INTERNAL)
     }
 
     /// The next rows, or `None` at the end. After [`items`](Self::items) it is what that has left of

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::future::poll_fn;
 
+use super::listing::INTERNAL;
 use super::{Listing, Pager};
 use crate::{Error, HttpService};
 
@@ -58,7 +59,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
             for (_, row) in self.rows.drain(..) {
                 match row {
                     Ok(row) => {
-                        if known.insert(String::from(R::id(&row).as_ref())) {
+                        if known.insert(String::from(R::id(&row, INTERNAL).as_ref())) {
                             rows.push(row);
                         }
                     }
@@ -69,7 +70,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
         drop(known);
         let mut results = Vec::with_capacity(rows.len());
         for row in rows {
-            let id = R::id(&row).clone();
+            let id = R::id(&row, INTERNAL).clone();
             results.push((id, act(row).await));
         }
         Ok(Acted { results, undecoded })

@@ -1,6 +1,7 @@
 //! How each listing is asked for a page, and where its reply has what.
 
-use super::listing::{Listing, sealed::Sealed};
+use super::listing::Listing;
+use super::listing::sealed::{Internal, Sealed};
 use crate::{
     ApiKey, ApiKeyId, AuditLogEntry, AuditLogId, AuditLogPage, GetUserAuditLogs, ListApiKeys,
     ListClients, ListUsers, OAuthClient, OAuthClientId, OAuthClientPage, QueryAuditLogs, Timestamp,
@@ -9,106 +10,131 @@ use crate::{
 
 /// What all listings have in common: the fields `limit` and `offset`, and rows with an `id`.
 macro_rules! paging {
-    () => {
-        fn asked_limit(&self) -> Option<u64> {
+    ($row:ty, $id:ty) => {
+        fn asked_limit(&self, _: Internal) -> Option<u64> {
             self.limit
         }
 
-        fn asked_offset(&self) -> Option<u64> {
+        fn asked_offset(&self, _: Internal) -> Option<u64> {
             self.offset
         }
 
-        fn at_offset(self, offset: u64) -> Self {
+        fn at_offset(self, offset: u64, _: Internal) -> Self {
             self.offset(offset)
         }
 
-        fn id(row: &Self::Row) -> &Self::Id {
+        fn id(row: &$row, _: Internal) -> &$id {
             &row.id
         }
     };
 }
 
-impl Sealed for ListUsers {}
-
 impl Listing for ListUsers {
     type Row = User;
     type Id = UserId;
+}
 
-    const ROWS: &'static str = "users";
-    const HAS_TOTAL: bool = true;
+impl Sealed<User, UserId> for ListUsers {
+    fn rows_member(_: Internal) -> &'static str {
+        "users"
+    }
 
-    paging!();
+    fn has_total(_: Internal) -> bool {
+        true
+    }
 
-    fn into_rows(page: UserPage) -> (Vec<User>, Option<u64>) {
+    paging!(User, UserId);
+
+    fn into_rows(page: UserPage, _: Internal) -> (Vec<User>, Option<u64>) {
         (page.users, Some(page.total))
     }
 }
 
-impl Sealed for ListApiKeys {}
-
 impl Listing for ListApiKeys {
     type Row = ApiKey;
     type Id = ApiKeyId;
+}
 
-    const ROWS: &'static str = "api_keys";
-    const HAS_TOTAL: bool = false;
+impl Sealed<ApiKey, ApiKeyId> for ListApiKeys {
+    fn rows_member(_: Internal) -> &'static str {
+        "api_keys"
+    }
 
-    paging!();
+    fn has_total(_: Internal) -> bool {
+        false
+    }
 
-    fn into_rows(api_keys: Vec<ApiKey>) -> (Vec<ApiKey>, Option<u64>) {
+    paging!(ApiKey, ApiKeyId);
+
+    fn into_rows(api_keys: Vec<ApiKey>, _: Internal) -> (Vec<ApiKey>, Option<u64>) {
         (api_keys, None)
     }
 }
 
-impl Sealed for ListClients {}
-
 impl Listing for ListClients {
     type Row = OAuthClient;
     type Id = OAuthClientId;
+}
 
-    const ROWS: &'static str = "clients";
-    const HAS_TOTAL: bool = true;
+impl Sealed<OAuthClient, OAuthClientId> for ListClients {
+    fn rows_member(_: Internal) -> &'static str {
+        "clients"
+    }
 
-    paging!();
+    fn has_total(_: Internal) -> bool {
+        true
+    }
 
-    fn into_rows(page: OAuthClientPage) -> (Vec<OAuthClient>, Option<u64>) {
+    paging!(OAuthClient, OAuthClientId);
+
+    fn into_rows(page: OAuthClientPage, _: Internal) -> (Vec<OAuthClient>, Option<u64>) {
         (page.clients, Some(page.total))
     }
 }
 
-impl Sealed for QueryAuditLogs {}
-
 impl Listing for QueryAuditLogs {
     type Row = AuditLogEntry;
     type Id = AuditLogId;
+}
 
-    const ROWS: &'static str = "entries";
-    const HAS_TOTAL: bool = true;
+impl Sealed<AuditLogEntry, AuditLogId> for QueryAuditLogs {
+    fn rows_member(_: Internal) -> &'static str {
+        "entries"
+    }
 
-    paging!();
+    fn has_total(_: Internal) -> bool {
+        true
+    }
 
-    fn up_to(mut self, now: Timestamp) -> Self {
+    paging!(AuditLogEntry, AuditLogId);
+
+    fn up_to(mut self, now: Timestamp, _: Internal) -> Self {
         self.end_date.get_or_insert(now);
         self
     }
 
-    fn into_rows(page: AuditLogPage) -> (Vec<AuditLogEntry>, Option<u64>) {
+    fn into_rows(page: AuditLogPage, _: Internal) -> (Vec<AuditLogEntry>, Option<u64>) {
         (page.entries, Some(page.total))
     }
 }
 
-impl Sealed for GetUserAuditLogs {}
-
 impl Listing for GetUserAuditLogs {
     type Row = AuditLogEntry;
     type Id = AuditLogId;
+}
 
-    const ROWS: &'static str = "entries";
-    const HAS_TOTAL: bool = true;
+impl Sealed<AuditLogEntry, AuditLogId> for GetUserAuditLogs {
+    fn rows_member(_: Internal) -> &'static str {
+        "entries"
+    }
 
-    paging!();
+    fn has_total(_: Internal) -> bool {
+        true
+    }
 
-    fn into_rows(page: UserAuditLogPage) -> (Vec<AuditLogEntry>, Option<u64>) {
+    paging!(AuditLogEntry, AuditLogId);
+
+    fn into_rows(page: UserAuditLogPage, _: Internal) -> (Vec<AuditLogEntry>, Option<u64>) {
         (page.entries, Some(page.total))
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::cursor::NoProgress;
 use super::fetch::{Fetch, Fetched};
-use super::listing::Reply;
+use super::listing::{INTERNAL, Reply};
 use super::rows::{self, Rows};
 use super::{Listing, Pager};
 use crate::client::ReplyReader;
@@ -16,13 +16,13 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
     /// Nothing of a page counts before it is here as a whole, and then all of it does: that is what
     /// makes futures and streams of a pager safe to drop.
     pub(super) fn poll_rows(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        if self.request.asked_limit() == Some(0) {
+        if self.request.asked_limit(INTERNAL) == Some(0) {
             let error = EncodeError::new("limit is 0, which no page gets anywhere with");
             return Poll::Ready(Err(Error::encode(R::OPERATION, &error)));
         }
         if !self.has_started {
             self.has_started = true;
-            self.request = self.request.clone().up_to(Timestamp::now());
+            self.request = self.request.clone().up_to(Timestamp::now(), INTERNAL);
         }
         while self.rows.is_empty() && !self.cursor.has_ended() {
             self.plan_next();
@@ -132,7 +132,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
         let position = self.cursor.position();
         for (row, index) in rows.rows.into_iter().zip(0..) {
             let is_new = match &row {
-                Ok(row) => self.cursor.sees(R::id(row).as_ref()),
+                Ok(row) => self.cursor.sees(R::id(row, INTERNAL).as_ref()),
                 Err(undecoded) => self.cursor.sees(&undecoded.key),
             };
             if is_new {

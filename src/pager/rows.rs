@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::listing::{Listing, Reply};
+use super::listing::{INTERNAL, Listing, Reply};
 use crate::DecodeError;
 use crate::decode::decode_row;
 
@@ -27,7 +27,7 @@ pub(super) struct Undecoded {
 pub(super) fn read<R: Listing>(reply: &Reply, lenient: bool) -> Result<Rows<R::Row>, DecodeError> {
     match R::decode(reply) {
         Ok(page) => {
-            let (rows, total) = R::into_rows(page);
+            let (rows, total) = R::into_rows(page, INTERNAL);
             let rows = rows.into_iter().map(Ok).collect();
             Ok(Rows { rows, total })
         }
@@ -41,16 +41,19 @@ pub(super) fn read<R: Listing>(reply: &Reply, lenient: bool) -> Result<Rows<R::R
 fn apart<R: Listing>(reply: &Reply) -> Option<Rows<R::Row>> {
     let text = std::str::from_utf8(reply.body()).ok()?;
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-    let rows: Vec<&RawValue> = serde_json::from_str(members.get(R::ROWS)?.get()).ok()?;
+    let rows: Vec<&RawValue> =
+        serde_json::from_str(members.get(R::rows_member(INTERNAL))?.get()).ok()?;
     let total = match members.get("total") {
-        Some(total) if R::HAS_TOTAL => Some(serde_json::from_str(total.get()).ok()?),
-        None if R::HAS_TOTAL => return None,
+        Some(total) if R::has_total(INTERNAL) => Some(serde_json::from_str(total.get()).ok()?),
+        None if R::has_total(INTERNAL) => return None,
         _ => None,
     };
     let row = |(index, raw): (usize, &&RawValue)| {
-        decode_row(raw.get(), R::ROWS, index, R::OPERATION).map_err(|error| Undecoded {
-            key: key(raw.get()),
-            error,
+        decode_row(raw.get(), R::rows_member(INTERNAL), index, R::OPERATION).map_err(|error| {
+            Undecoded {
+                key: key(raw.get()),
+                error,
+            }
         })
     };
     let rows = rows.iter().enumerate().map(row).collect();

@@ -7,9 +7,10 @@ use idpflare_management::{
     ErrorKind, GetUserAuditLogs, ListApiKeys, ListUsers, Listing, Pager, QueryAuditLogs,
 };
 use proptest::prelude::*;
+use serde::Serialize;
 
 use crate::model::{Change, Server};
-use crate::{items, number_of, pages, run};
+use crate::{items, number, pages, run};
 
 pub(crate) fn twice(rows: &[u32]) -> Vec<u32> {
     let mut times: HashMap<u32, u32> = HashMap::new();
@@ -87,12 +88,15 @@ impl List {
         concurrency: usize,
         patience: u32,
     ) -> Read {
-        async fn all<R: Listing>(mut pager: Pager<R, Server>, patience: u32) -> Read {
+        async fn all<R: Listing<Row: Serialize>>(
+            mut pager: Pager<R, Server>,
+            patience: u32,
+        ) -> Read {
             let mut read = Read::default();
             while read.failures <= patience {
                 match pager.next_page().await {
                     Ok(None) => return read,
-                    Ok(Some(page)) => read.rows.extend(page.rows.iter().map(number_of::<R>)),
+                    Ok(Some(page)) => read.rows.extend(page.rows.iter().map(number)),
                     Err(error) => {
                         assert_eq!(error.kind(), ErrorKind::NoProgress);
                         read.failures += 1;
