@@ -7,6 +7,7 @@ use idpflare_management::workflows::{AuditCheckpoint, AuditTail, AuditTailEvent}
 
 use crate::arguments::Arguments;
 use crate::causes::with_causes;
+use crate::lock::Lock;
 use crate::output::Output;
 use crate::state::{State, StateFile, Subject};
 
@@ -23,6 +24,12 @@ pub(crate) async fn run(client: &Client, arguments: &Arguments) -> Result<(), Bo
             None => None,
         },
     };
+    // Before anything is read that another run may be about to change.
+    let files = [&arguments.checkpoint, &arguments.output];
+    let files = files.into_iter().flatten();
+    let _locks = files
+        .map(|path| Lock::of(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let state_file = arguments.checkpoint.as_deref().map(StateFile::new);
     let kept = match &state_file {
         Some(file) => file.read(&subject)?,

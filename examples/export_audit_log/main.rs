@@ -14,6 +14,9 @@
 //! line is ended before anything else is written, so that no other is lost to it. Where none broke off,
 //! it is an empty one.
 //!
+//! One run at a time has a checkpoint and an output file; any other is refused. An empty file beside
+//! each, such as `audit.checkpoint.lock`, stays for that.
+//!
 //! An entry that can't be decoded is told on stderr and left out; the export goes on, and fails in the
 //! end.
 
@@ -23,6 +26,7 @@ mod broken_pipe;
 #[path = "../support/causes.rs"]
 mod causes;
 mod export;
+mod lock;
 mod output;
 mod state;
 

@@ -1,7 +1,7 @@
 //! The example that exports the log: what it takes and what it says.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use idpflare_management::AuditLogEntry;
 use idpflare_management::testing::FakeIdpflare;
@@ -163,6 +163,71 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     assert!(!errors.contains("export_audit_log:"), "{errors}");
 }
 
+/// Starts it, and lets it write all that there is; with what it says meanwhile.
+fn follow(mut command: Command) -> (Child, ChildStderr, String) {
+    use std::io::Read;
+
+    command.arg("--follow").stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let mut told = String::new();
+    let mut byte = [0];
+    while !told.contains("waiting for more") {
+        assert_eq!(stderr.read(&mut byte).expect("text"), 1, "{told}");
+        told.push(char::from(byte[0]));
+    }
+    (child, stderr, told)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_at_a_time_has_a_checkpoint_and_an_output() {
+    let scratch = Scratch::new("locks");
+    let (checkpoint, output) = (
+        scratch.file("audit.checkpoint"),
+        scratch.file("audit.ndjson"),
+    );
+    let fake = FakeIdpflare::new();
+    fake.seed(5);
+    let server = fake.serve().await.expect("a port");
+    let export = |checkpoint: &Path, output: &Path| {
+        let mut command = against(&fake, &server);
+        command.arg("--checkpoint").arg(checkpoint);
+        command.arg("--output").arg(output);
+        command
+    };
+    let first = export(&checkpoint, &output);
+    let first = tokio::task::spawn_blocking(|| follow(first));
+    // Held to its end: what it says is of no more interest, but has to go somewhere.
+    let (mut first, _stderr, _) = first.await.expect("it follows");
+    let content = std::fs::read(&output).expect("the output");
+    let state = std::fs::read(&checkpoint).expect("a checkpoint");
+
+    let other = scratch.file("other");
+    for (command, in_use) in [
+        (export(&checkpoint, &output), &checkpoint),
+        (export(&checkpoint, &other), &checkpoint),
+        (export(&other, &output), &output),
+    ] {
+        let refused = run(command).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8_lossy(&refused.stderr).trim_end(),
+            format!(
+                "export_audit_log: {} is in use by another run",
+                in_use.display()
+            )
+        );
+        assert!(!other.exists());
+    }
+    assert_eq!(std::fs::read(&output).expect("the output"), content);
+    assert_eq!(std::fs::read(&checkpoint).expect("a checkpoint"), state);
+
+    first.kill().expect("it can be killed");
+    first.wait().expect("it has ended");
+    succeeded(&run(export(&checkpoint, &output)).await);
+    assert!(entries(&std::fs::read(&output).expect("the output")) == log(&fake).await);
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_ends_it_with_a_summary() {
@@ -172,16 +237,9 @@ async fn an_interrupt_ends_it_with_a_summary() {
     fake.seed(20);
     let server = fake.serve().await.expect("a port");
     let mut command = against(&fake, &server);
-    let child = command.arg("--follow").stdout(Stdio::null());
-    let mut child = child.stderr(Stdio::piped()).spawn().expect("it starts");
+    command.stdout(Stdio::null());
     let told = tokio::task::spawn_blocking(move || {
-        let mut stderr = child.stderr.take().expect("a pipe");
-        let mut told = String::new();
-        let mut byte = [0];
-        while !told.contains("waiting for more") {
-            assert_eq!(stderr.read(&mut byte).expect("text"), 1, "{told}");
-            told.push(char::from(byte[0]));
-        }
+        let (mut child, mut stderr, mut told) = follow(command);
         let kill = Command::new("kill")
             .args(["-INT", &child.id().to_string()])
             .status();
