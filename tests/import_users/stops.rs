@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use idpflare_management::layers::{BoxError, RetryPolicy, TransportError};
 use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript};
 use idpflare_management::workflows::{
-    ImportStop, ImportUsers, Ledger, LedgerEntry, LedgerError, LedgerState,
+    FileLedger, ImportReport, ImportStop, ImportUsers, Ledger, LedgerEntry, LedgerError,
+    LedgerState,
 };
-use idpflare_management::{ApiRequest, CreateUser, Scope};
+use idpflare_management::{ApiRequest, Client, CreateUser, Scope};
+use tower::ServiceExt;
 
-use crate::users;
+use crate::scratch::Scratch;
+use crate::support::server::Nobody;
+use crate::{numbers, users};
 
 fn many(count: usize) -> impl Iterator<Item = CreateUser> {
     (0..count).map(|number| CreateUser::new(format!("user-{number}@example.com")))
@@ -147,6 +152,101 @@ async fn input_may_take_its_time() {
     let client = FakeIdpflare::new().client();
     let report = ImportUsers::new(&client).run(slow).await;
     assert_eq!(report.expect("a report").created, 5);
+}
+
+/// Of these lines none can be sent, to a server that nobody has started.
+async fn import_into(
+    nobody: &Nobody,
+    ledger: &FileLedger,
+    concurrency: usize,
+    users: impl IntoIterator<Item = CreateUser, IntoIter: Send>,
+) -> ImportReport {
+    let client = Client::builder(format!("http://{}", nobody.address))
+        .api_key("idk_test")
+        .retry(RetryPolicy::new().attempts(1))
+        .build()
+        .expect("a client");
+    ImportUsers::new(&client)
+        .ledger(ledger, "users")
+        .concurrency(concurrency)
+        .run(stream::iter(users))
+        .await
+        .expect("a report")
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_stops_it_and_the_next_run_goes_on() {
+    for (concurrency, fewest) in [(1, 10), (4, 10), (8, 16)] {
+        let scratch = Scratch::new();
+        let path = scratch.file("ledger");
+        let nobody = Nobody::new();
+        let ledger = FileLedger::new(&path);
+        let report = import_into(&nobody, &ledger, concurrency, many(300)).await;
+        assert!(
+            matches!(report.stopped, Some(ImportStop::Unreachable)),
+            "{report}"
+        );
+        // Those that were under way by then are finished.
+        let tried = fewest..fewest + concurrency as u64;
+        assert!(tried.contains(&report.failed), "{report}");
+        assert_eq!(report.lines, report.failed);
+        let text = std::fs::read_to_string(&path).expect("a ledger");
+        assert_eq!(text.lines().count() as u64, 1 + 2 * report.failed);
+        let numbers = report.to_string();
+        let numbers = numbers.lines().next().expect("a line");
+        assert!(
+            numbers.ends_with("; stopped: the server can't be reached"),
+            "{numbers}"
+        );
+
+        // It is there again.
+        let fake = FakeIdpflare::new();
+        let client = Client::builder(format!("http://{}", nobody.address))
+            .api_key(fake.api_key())
+            .build_with(fake.service())
+            .expect("a client");
+        let report = ImportUsers::new(&client)
+            .ledger(&ledger, "users")
+            .run(stream::iter(many(300)))
+            .await
+            .expect("a report");
+        assert_eq!(report.created, 300, "{report}");
+        assert_eq!(users(&client).await.len(), 300);
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_not_sent_anywhere_says_nothing_of_the_server() {
+    let nobody = Nobody::new();
+    let scratch = Scratch::new();
+    let ledger = FileLedger::new(scratch.file("ledger"));
+    let lines = many(9).chain(many(3)).chain(many(300).skip(9));
+    let report = import_into(&nobody, &ledger, 1, lines).await;
+    assert_eq!((report.failed, report.duplicates), (10, 3), "{report}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_there_now_and_then_does_not_stop_it() {
+    let fake = FakeIdpflare::new();
+    let builder = Client::builder("https://idp.example.com").api_key(fake.api_key());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let service = tower::service_fn(move |request| {
+        let is_there = requests.fetch_add(1, Ordering::Relaxed) % 10 == 9;
+        let fake = fake.service();
+        async move {
+            if is_there {
+                return fake.oneshot(request).await;
+            }
+            Err(BoxError::from(TransportError::connect(
+                "nobody listens".into(),
+            )))
+        }
+    });
+    let once = RetryPolicy::new().attempts(1);
+    let client = builder.retry(once).build_with(service).expect("a client");
+    let import = ImportUsers::new(&client).concurrency(1);
+    let report = import.run(stream::iter(many(55))).await.expect("a report");
+    assert_eq!(numbers(&report), "55 lines: 5 created, 50 failed");
 }
 
 /// Has room for so many entries.

@@ -15,6 +15,7 @@ mod report;
 mod row;
 mod run;
 mod server_clock;
+mod unsent;
 
 use std::fmt;
 
@@ -97,7 +98,9 @@ const DEFAULT_CONCURRENCY: usize = 8;
 ///
 /// A line that fails does not stop the others, unless [`stop_on_error`](Self::stop_on_error) says
 /// so. A key that is not valid (401) or lacks a scope (403) always stops the import, and the
-/// [report](ImportReport) names the scope.
+/// [report](ImportReport) names the scope. A server that is gone stops it, too: where of 10 lines in a
+/// row, or of twice as many as are under way at once if that is more, nothing was
+/// [sent](crate::Delivery::NotSent), the rest is left for a later run, and is not in the ledger.
 ///
 /// # Going on after a break
 ///

@@ -137,6 +137,10 @@ pub enum ImportStop {
         /// The scope that the key lacks, where it lacks one.
         required_scope: Option<&'static str>,
     },
+    /// Of too many lines in a row [nothing was sent](crate::Delivery::NotSent), such as because nobody
+    /// listens: 10, or twice as many as are under way at once, if that is more. The failures
+    /// before it say why.
+    Unreachable,
     /// The ledger can't be written, and without it the import could not go on after a break.
     Ledger(LedgerError),
 }
@@ -172,6 +176,7 @@ impl fmt::Display for ImportStop {
             Self::NotAllowed {
                 required_scope: None,
             } => f.write_str("the API key is not valid"),
+            Self::Unreachable => f.write_str("the server can't be reached"),
             Self::Ledger(error) => {
                 write!(f, "{error}")?;
                 let mut cause = error.source();

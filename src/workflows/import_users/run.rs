@@ -16,6 +16,7 @@ use idpflare_layers::BoxError;
 use tower::Service;
 
 use super::one_user::Ended;
+use super::unsent::Unsent;
 use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportReport, ImportRow, ImportStop, ImportUsers,
     Ledger, LedgerError, LedgerMark, LedgerState, email_key,
@@ -73,6 +74,7 @@ where
         let mut has_more = true;
         let mut under_way = FuturesUnordered::new();
         let mut turns = 0;
+        let mut unsent = Unsent::new(self.concurrency);
         loop {
             turns = (turns + 1) % TURNS;
             let turn = poll_fn(|cx| {
@@ -128,6 +130,9 @@ where
                 },
             };
             on_event(&event);
+            if let Some(stop) = unsent.note(&event.kind) {
+                report.stop(stop);
+            }
             if let ImportEventKind::Failed(failure) = &event.kind {
                 if let Some(stop) = ImportStop::of(failure) {
                     report.stop(stop);
