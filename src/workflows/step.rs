@@ -15,7 +15,7 @@ pub enum StepOutcome<E = Error> {
     Done,
     /// There was nothing left to do.
     AlreadyDone,
-    /// It was not asked for, or the job ended before it.
+    /// It was not asked for, there was no occasion for it, or the job ended before it.
     Skipped,
     /// It would be done, but this is a dry run.
     WouldDo,
