@@ -87,6 +87,13 @@ async fn the_sessions_of_a_blocked_user_are_gone() {
     assert_eq!(admin.post(&path).await.status, StatusCode::NO_CONTENT);
 }
 
+fn told(steps: &[(&str, &str)]) -> serde_json::Value {
+    let steps = steps.iter();
+    steps
+        .map(|(step, outcome)| json!({"step": step, "outcome": outcome}))
+        .collect()
+}
+
 #[tokio::test]
 async fn nothing_of_an_offboarded_user_is_left_open() {
     let fake = seeded();
@@ -96,7 +103,17 @@ async fn nothing_of_an_offboarded_user_is_left_open() {
     let path = format!("/users/{id}/offboard");
     let reply = admin.post(&path).await;
     assert_eq!(reply.status, StatusCode::OK);
-    assert_eq!(reply.json(), json!({"user_id": id, "complete": true}));
+    let steps = [
+        ("look up", "done"),
+        ("block", "done"),
+        // Blocking has ended them.
+        ("revoke sessions", "nothing to do"),
+        ("revoke tokens", "done"),
+    ];
+    assert_eq!(
+        reply.json(),
+        json!({"user_id": id, "complete": true, "steps": told(&steps)})
+    );
     assert!(is_locked(&client, &id).await);
     assert_eq!(open(&client, &id).await, (0, 0));
 
@@ -117,6 +134,14 @@ async fn an_offboarding_that_stopped_half_way_is_completed_by_another() {
     let reply = admin.post(&path).await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
     assert_eq!(reply.json()["operation"], "revokeAllUserTokens");
+    let steps = [
+        ("look up", "done"),
+        ("block", "done"),
+        // Blocking has ended them.
+        ("revoke sessions", "nothing to do"),
+        ("revoke tokens", "unknown"),
+    ];
+    assert_eq!(reply.json()["steps"], told(&steps));
     assert!(is_locked(&client, &id).await);
     assert_ne!(open(&client, &id).await.1, 0);
 

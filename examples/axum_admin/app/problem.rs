@@ -12,6 +12,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::offboard::Step;
+
 /// The type of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -66,6 +68,7 @@ pub(crate) struct Problem {
     operation: Option<&'static str>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
+    steps: Vec<Step>,
 }
 
 impl Problem {
@@ -76,6 +79,7 @@ impl Problem {
             operation: None,
             request_id: None,
             retry_after: None,
+            steps: Vec::new(),
         }
     }
 
@@ -95,6 +99,12 @@ impl Problem {
         self
     }
 
+    /// Says how far a job of several steps has come.
+    pub(crate) fn steps(mut self, steps: Vec<Step>) -> Self {
+        self.steps = steps;
+        self
+    }
+
     fn to_json(&self, instance: &str) -> String {
         let (name, title) = self.kind.names();
         let mut members = json!({
@@ -109,6 +119,9 @@ impl Problem {
         }
         if let Some(request_id) = &self.request_id {
             members["request_id"] = request_id.as_str().into();
+        }
+        if !self.steps.is_empty() {
+            members["steps"] = json!(self.steps);
         }
         members.to_string()
     }
