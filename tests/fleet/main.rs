@@ -38,6 +38,10 @@ const TESTS: &[Test] = &[
         order::what_is_given_back_is_granted_again,
     ),
     (
+        "what_others_hold_is_not_given_back",
+        order::what_others_hold_is_not_given_back,
+    ),
+    (
         "the_key_expires_by_itself",
         order::the_key_expires_by_itself,
     ),

@@ -130,6 +130,32 @@ pub(crate) fn what_is_given_back_is_granted_again() {
     });
 }
 
+pub(crate) fn what_others_hold_is_not_given_back() {
+    let server = Server::start();
+    block_on(async {
+        let (one, other) = (quota(&server, "between"), quota(&server, "between"));
+        let rate = rate(HOUR, 2);
+        let ask = async |quota: &RedisQuota, permits| {
+            let request = LeaseRequest::new(rate, permits, 1000 * HOUR);
+            quota
+                .lease(request)
+                .await
+                .expect("a lease")
+                .permits()
+                .to_vec()
+        };
+        let before = ask(&one, 4).await;
+        let held = ask(&other, 2).await;
+        let after = ask(&one, 2).await;
+        let unused = [&before[2..], &after[..]].concat();
+        one.give_back(rate, unused).await.expect("taken back");
+        // Only what came last: what was granted before the other's can't be granted again.
+        let again = ask(&one, 2).await;
+        assert_eq!(again, after);
+        assert!(again.iter().all(|from| !held.contains(from)));
+    });
+}
+
 pub(crate) fn the_key_expires_by_itself() {
     let server = Server::start();
     block_on(async {

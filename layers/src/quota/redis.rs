@@ -148,11 +148,9 @@ impl QuotaBackend for RedisQuota {
 
     async fn give_back(&self, rate: Rate, unused: Vec<Duration>) -> Result<(), QuotaError> {
         let units = Units::of(rate)?;
-        // What comes later was granted later.
-        let Some(last) = unused.iter().max().copied().and_then(script::micros) else {
+        let Some((last, count)) = units.last_run(unused) else {
             return Ok(());
         };
-        let count = i64::try_from(unused.len()).unwrap_or(i64::MAX);
         // From now on nothing is held: an answer that is lost must not have it counted again.
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let numbers = [units.interval, units.capacity, last, count];

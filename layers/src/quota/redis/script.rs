@@ -33,6 +33,22 @@ impl Units {
             capacity: number(interval * burst)?,
         })
     }
+
+    /// The last of these permits, and how many of them follow one another up to it. Those before a gap
+    /// were granted before what others hold in it.
+    pub(super) fn last_run(&self, permits: Vec<Duration>) -> Option<(i64, i64)> {
+        let mut times: Vec<_> = permits.into_iter().filter_map(micros).collect();
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        let last = *times.first()?;
+        let mut count = 0;
+        for time in times {
+            if time != last - count * self.interval {
+                break;
+            }
+            count += 1;
+        }
+        Some((last, count))
+    }
 }
 
 pub(super) fn micros(duration: Duration) -> Option<i64> {
