@@ -12,6 +12,7 @@ use idpflare_management::layers::{
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::order::block_on;
+use crate::proxy::Proxy;
 use crate::server::Server;
 
 #[derive(Clone, Default)]
@@ -37,7 +38,11 @@ fn slow() -> Rate {
 }
 
 fn quota(server: &Server, rate: Rate, away: WhenAway) -> SharedQuota {
-    let redis = RedisQuota::new(server.url(), QuotaKey::named("away")).expect("a URL");
+    quota_at(&server.url(), rate, away)
+}
+
+fn quota_at(url: &str, rate: Rate, away: WhenAway) -> SharedQuota {
+    let redis = RedisQuota::new(url, QuotaKey::named("away")).expect("a URL");
     SharedQuota::new(rate, redis, away)
         .expect("a quota")
         .lease(1)
@@ -168,6 +173,18 @@ pub(crate) fn every_trouble_has_its_outcome() {
         server.stop();
         fails_with(&limiter, QuotaFailure::Timeout).await;
         server.go_on();
+        recovers(&limiter).await;
+    });
+}
+
+pub(crate) fn a_connection_that_says_nothing_is_given_up() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    block_on(async {
+        let limiter = RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed));
+        recovers(&limiter).await;
+        proxy.silence();
+        fails_with(&limiter, QuotaFailure::Timeout).await;
         recovers(&limiter).await;
     });
 }

@@ -8,6 +8,7 @@ mod away;
 mod fleet;
 mod law;
 mod order;
+mod proxy;
 mod server;
 mod trouble;
 mod worker;
@@ -42,12 +43,20 @@ const TESTS: &[Test] = &[
         order::what_others_hold_is_not_given_back,
     ),
     (
+        "nothing_is_given_back_twice",
+        order::nothing_is_given_back_twice,
+    ),
+    (
         "the_key_expires_by_itself",
         order::the_key_expires_by_itself,
     ),
     (
         "every_trouble_has_its_outcome",
         away::every_trouble_has_its_outcome,
+    ),
+    (
+        "a_connection_that_says_nothing_is_given_up",
+        away::a_connection_that_says_nothing_is_given_up,
     ),
     (
         "calls_end_at_their_own_deadline",

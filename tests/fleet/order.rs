@@ -6,6 +6,7 @@ use idpflare_management::layers::{
     LeaseRequest, QuotaBackend, QuotaError, QuotaFailure, QuotaKey, Rate, RedisQuota,
 };
 
+use crate::proxy::Proxy;
 use crate::server::Server;
 
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
@@ -153,6 +154,23 @@ pub(crate) fn what_others_hold_is_not_given_back() {
         let again = ask(&one, 2).await;
         assert_eq!(again, after);
         assert!(again.iter().all(|from| !held.contains(from)));
+    });
+}
+
+pub(crate) fn nothing_is_given_back_twice() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    block_on(async {
+        let key = QuotaKey::named("twice");
+        let quota = RedisQuota::new(proxy.url(), key.clone()).expect("a URL");
+        let rate = rate(HOUR, 2);
+        let lease = quota.lease(LeaseRequest::new(rate, 6, 1000 * HOUR)).await;
+        let unused = lease.expect("a lease").permits()[4..].to_vec();
+        let lost = quota.give_back(rate, unused).await;
+        let failure = lost.expect_err("the answer is lost").failure();
+        assert_eq!(failure, QuotaFailure::Connection);
+        assert_eq!(server.field(key.as_str(), "granted"), 4);
+        assert_eq!(proxy.given_back(), 1);
     });
 }
 

@@ -41,8 +41,9 @@ const SLACK: Duration = Duration::from_secs(1);
 /// ```
 ///
 /// Nothing is connected before the first permit is asked for; after that one connection is kept, on
-/// the runtime that asked, and made anew when it breaks or its server takes no writes any more. So a
-/// name that is pointed to another server is followed.
+/// the runtime that asked, and made anew when it breaks, when three questions in a row were not answered
+/// in time, or when its server takes no writes any more. So a name that is pointed to another server is
+/// followed.
 ///
 /// Times are whole microseconds: an interval is rounded up to one, and no rate is above a million calls
 /// a second.
@@ -83,7 +84,10 @@ impl RedisQuota {
 
     async fn ask(&self, question: &str, numbers: &[i64]) -> Result<(Vec<i64>, bool), QuotaError> {
         let key = self.key.as_str();
-        self.connection.run(key, question, numbers).await
+        // What is given back twice may be what others were granted in between.
+        let may_repeat = question != "give_back";
+        let connection = &self.connection;
+        connection.run(key, question, numbers, may_repeat).await
     }
 
     /// What `next` was, and how many microseconds that can be ahead at the most.

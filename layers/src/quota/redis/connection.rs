@@ -4,17 +4,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind};
+use redis::{
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind,
+};
 
 use super::{failure, script};
 use crate::{InvalidQuota, QuotaError, QuotaFailure};
 
+/// After so many questions in a row without an answer another connection is made: the other end may be
+/// gone without a word, or the runtime that drives this one may stand still.
+const MOST_UNANSWERED: u32 = 3;
+
 pub(super) struct Connection {
     client: Client,
-    manager: Mutex<Option<ConnectionManager>>,
+    current: Mutex<Current>,
     script: Script,
     /// Whether the server has had the script once.
     has_script: AtomicBool,
+}
+
+#[derive(Default)]
+struct Current {
+    manager: Option<ConnectionManager>,
+    /// How many questions in a row were given up without an answer.
+    unanswered: u32,
 }
 
 impl Connection {
@@ -30,7 +43,7 @@ impl Connection {
         let client = Client::open(info).map_err(invalid)?;
         Ok(Self {
             client,
-            manager: Mutex::new(None),
+            current: Mutex::default(),
             script: Script::new(script::SOURCE),
             has_script: AtomicBool::new(false),
         })
@@ -38,25 +51,28 @@ impl Connection {
 
     /// Runs the script, and tells whether the server had lost it.
     ///
-    /// A connection that has been idle may have been closed meanwhile: then another is tried, once. What
-    /// was granted over the first one lapses.
+    /// A connection that has been idle may have been closed meanwhile: then another is tried, once, where
+    /// the question `may_repeat`. What was granted over the first one lapses.
     pub(super) async fn run(
         &self,
         key: &str,
         question: &str,
         numbers: &[i64],
+        may_repeat: bool,
     ) -> Result<(Vec<i64>, bool), QuotaError> {
         loop {
             let (manager, is_new) = self.manager().map_err(|error| failure::of(&error))?;
+            let unanswered = Unanswered(self);
             let answer = self.try_run(manager, key, question, numbers).await;
+            unanswered.answered();
             let error = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => failure::of(&error),
             };
             if failure::calls_for_another_connection(error.failure()) {
-                *self.lock() = None;
+                self.lock().manager = None;
             }
-            if is_new || error.failure() != QuotaFailure::Connection {
+            if is_new || !may_repeat || error.failure() != QuotaFailure::Connection {
                 return Err(error);
             }
         }
@@ -93,23 +109,45 @@ impl Connection {
 
     /// The connection, and whether it is a new one.
     fn manager(&self) -> Result<(ConnectionManager, bool), RedisError> {
-        let mut manager = self.lock();
-        if let Some(manager) = &*manager {
+        let mut current = self.lock();
+        if let Some(manager) = &current.manager {
             return Ok((manager.clone(), false));
         }
-        choose_crypto();
+        if let ConnectionAddr::TcpTls { .. } = self.client.get_connection_info().addr() {
+            choose_crypto();
+        }
         // How long an answer may take, and when to try again, is for who asks.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(None)
             .set_response_timeout(None);
         let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        *manager = Some(new.clone());
+        current.manager = Some(new.clone());
         Ok((new, true))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<ConnectionManager>> {
-        self.manager.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question that is under way. Dropped without an answer, it was given up.
+struct Unanswered<'a>(&'a Connection);
+
+impl Unanswered<'_> {
+    fn answered(self) {
+        self.0.lock().unanswered = 0;
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let mut current = self.0.lock();
+        current.unanswered = current.unanswered.saturating_add(1);
+        if current.unanswered >= MOST_UNANSWERED {
+            *current = Current::default();
+        }
     }
 }
 
