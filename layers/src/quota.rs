@@ -2,6 +2,7 @@
 
 mod backend;
 mod clock;
+mod demand;
 mod errand;
 mod error;
 mod held;

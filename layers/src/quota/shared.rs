@@ -18,7 +18,8 @@ const DEFAULT_HORIZON: Duration = Duration::from_secs(1);
 /// and uses each at its own time: a lease is no burst. **Any window `w` on the backend's clock sees at
 /// most `burst + w / interval` calls of all processes together**, for as long as the backend keeps its
 /// state. How far the clocks of the processes are off does not matter; they may drift from the
-/// backend's by one part in 1000.
+/// backend's by one part in 1000. After a machine was suspended with its clock, what its processes held
+/// may be used too late: one lease each.
 ///
 /// A permit may be used for some time after its own, the *lateness*; then it lapses. Half of the burst
 /// goes into that, as the time that so many calls take: at 50 calls a second with a burst of 10, the
@@ -51,8 +52,9 @@ const DEFAULT_HORIZON: Duration = Duration::from_secs(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Questions are asked in tasks of the runtime that the call is polled on. A call waits for an answer no
-/// longer than until its own deadline.
+/// Questions are asked in tasks of the runtime that the call is polled on, which should go on running
+/// between calls. A call waits for an answer no longer than until its own deadline, nor than twice the
+/// [`timeout`](Self::timeout), whatever has become of who asked.
 #[derive(Clone)]
 #[must_use]
 pub struct SharedQuota {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::BackendClock;
+use super::demand::Demand;
 use super::held::Held;
 use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota, WhenAway};
 use crate::gcra::{Gcra, duration};
@@ -13,6 +14,9 @@ use crate::{Backoff, Rate};
 /// When a backend that is away is asked again.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// For a limit of time that is too long for the clock.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// So many leases in a row whose permits had all lapsed when they came are as good as none.
 const LATE_LEASES: u32 = 3;
@@ -41,7 +45,10 @@ pub(crate) struct SharedSource {
     paused_until: Option<Instant>,
     /// Until when this process has asked all to pause.
     announced_until: Option<Instant>,
-    is_asking: bool,
+    /// How long an answer is waited for before the question is given up.
+    patience: Duration,
+    /// Until when there should be an answer. Who asked may be in a runtime that stands still.
+    asking_until: Option<Instant>,
     /// Whether a task looks after what is held.
     is_watched: bool,
     late: u32,
@@ -64,21 +71,6 @@ enum Health {
 pub(crate) struct Errands {
     pub(super) lease: Option<LeaseRequest>,
     pub(super) pause: Option<Duration>,
-}
-
-/// How many permits are worth asking for.
-#[derive(Debug)]
-struct Demand {
-    /// What the next lease is to come to.
-    wanted: u32,
-    /// What is held when half of it is used, and more is asked for.
-    low: usize,
-    /// When the last lease came, and when the last of its permits may be used.
-    leased_at: Option<Instant>,
-    lasts_until: Option<Instant>,
-    used: u32,
-    used_in_all: u64,
-    lapsed: u32,
 }
 
 /// What came of an answer.
@@ -122,7 +114,9 @@ impl SharedSource {
             demand: Demand::new(),
             paused_until: None,
             announced_until: None,
-            is_asking: false,
+            // Who asks has a limit of his own, and should come first.
+            patience: quota.timeout.saturating_mul(2).min(LONGEST_PATIENCE),
+            asking_until: None,
             is_watched: false,
             late: 0,
             errands: Errands::default(),
@@ -153,7 +147,7 @@ impl SharedSource {
         now: Instant,
         answer: Result<&Lease, QuotaError>,
     ) -> Answered {
-        self.is_asking = false;
+        self.asking_until = None;
         let mut answered = Answered {
             granted: 0,
             lapsed: 0,
@@ -191,9 +185,9 @@ impl SharedSource {
         if let Some(clock) = self.clock {
             self.held.lapse(clock, self.nanos(now));
         }
-        let is_used = *used_before != self.demand.used_in_all;
-        *used_before = self.demand.used_in_all;
-        if self.is_asking || is_awaited || is_used {
+        let is_used = *used_before != self.demand.used_in_all();
+        *used_before = self.demand.used_in_all();
+        if self.asking_until.is_some() || is_awaited || is_used {
             return Use::Going;
         }
         match self.take_unused(now) {
@@ -216,10 +210,13 @@ impl SharedSource {
     fn take_in(&mut self, sent: Instant, now: Instant, lease: &Lease) -> Result<u32, QuotaError> {
         let (asked_at, came_at) = (self.nanos(sent), self.nanos(now));
         let backend = signed(lease.now());
-        let clock = match self.clock {
-            Some(clock) => clock.observe(asked_at, came_at, backend),
-            None => BackendClock::new(asked_at, came_at, backend),
-        };
+        let known = self.clock;
+        let observed = known.and_then(|clock| clock.observe(asked_at, came_at, backend));
+        if known.is_some() && observed.is_none() {
+            // They are for times of another clock.
+            self.held.clear();
+        }
+        let clock = observed.unwrap_or_else(|| BackendClock::new(asked_at, came_at, backend));
         self.clock = Some(clock);
         if let Some(until) = lease.paused_until() {
             let wait = duration(unsigned_nanos(clock.until(signed(until), came_at)));
@@ -282,21 +279,34 @@ impl SharedSource {
 
     /// Asks for as many as are worth it.
     fn ask(&mut self, now: Instant) {
-        if self.is_asking {
+        if self.asking_until.is_some() {
             return;
         }
-        self.is_asking = true;
-        self.demand.learn(now, self.lease);
+        self.asking_until = Some(now.checked_add(self.patience).unwrap_or(now));
         let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
-        let permits = self.demand.wanted.saturating_sub(held);
+        let permits = self.demand.learn(now, self.lease).saturating_sub(held);
         self.errands.lease = Some(LeaseRequest::new(self.rate, permits, self.horizon));
+    }
+
+    /// Gives up a question that nobody answers.
+    fn give_up(&mut self, now: Instant) {
+        if self.asking_until.is_some_and(|until| until <= now) {
+            self.asking_until = None;
+            let detail = "the runtime that asked may stand still";
+            self.fail(now, QuotaError::new(QuotaFailure::Timeout, detail));
+        }
+    }
+
+    /// There is nothing to do until there is an answer, or should be.
+    fn wait_for_answer(&self, now: Instant) -> Poll<Decision> {
+        let until = self.asking_until.unwrap_or(now);
+        Poll::Ready(Decision::Wait(until.saturating_duration_since(now)))
     }
 
     /// What there is without asking anybody.
     fn look_at_held(&mut self, now: Instant) -> Option<Decision> {
         let (clock, nanos) = (self.clock?, self.nanos(now));
-        let lapsed = self.held.lapse(clock, nanos);
-        self.demand.lapsed = self.demand.lapsed.saturating_add(lapsed);
+        self.demand.lapse(self.held.lapse(clock, nanos));
         let wait = self.held.wait(0, clock, nanos)?;
         let decision = if wait == 0 {
             self.held.take();
@@ -312,6 +322,11 @@ impl SharedSource {
     }
 
     fn while_away(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+        if matches!(self.health, Health::Away { retry_at, .. } if retry_at <= now) {
+            self.ask(now);
+        }
+        let waiting = self.wait_for_answer(now);
+        let is_asking = self.asking_until.is_some();
         let Health::Away {
             error,
             retry_at,
@@ -319,22 +334,17 @@ impl SharedSource {
             ..
         } = &mut self.health
         else {
-            return Poll::Pending;
+            return waiting;
         };
-        let is_due = *retry_at <= now;
-        let decision = match (self.away, share) {
+        match (self.away, share) {
             (WhenAway::LocalShare { .. }, Some(share)) => share.poll_permit(now, cx),
-            (WhenAway::FailClosed, _) if self.is_asking || is_due => Poll::Pending,
+            (WhenAway::FailClosed, _) if is_asking => waiting,
             (WhenAway::FailClosed, _) => {
                 let retry_after = retry_at.saturating_duration_since(now);
                 Poll::Ready(Decision::Unavailable(error.clone(), retry_after))
             }
             (WhenAway::FailOpen | WhenAway::LocalShare { .. }, _) => Poll::Ready(Decision::Granted),
-        };
-        if is_due {
-            self.ask(now);
         }
-        decision
     }
 
     fn nanos(&self, at: Instant) -> i128 {
@@ -344,6 +354,7 @@ impl SharedSource {
 
 impl PermitSource for SharedSource {
     fn poll_permit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+        self.give_up(now);
         if let Some(until) = self.paused_until {
             if until > now {
                 return Poll::Ready(Decision::Wait(until - now));
@@ -356,7 +367,7 @@ impl PermitSource for SharedSource {
         match self.health {
             Health::Up => {
                 self.ask(now);
-                Poll::Pending
+                self.wait_for_answer(now)
             }
             Health::Away { .. } => self.while_away(now, cx),
         }
@@ -378,67 +389,10 @@ impl PermitSource for SharedSource {
                 Health::Away {
                     share: Some(share), ..
                 },
-            ) if !self.is_asking => share.earliest(now, ahead),
+            ) if self.asking_until.is_none() => share.earliest(now, ahead),
             (None, _) => Duration::ZERO,
         };
         paused.max(wait)
-    }
-}
-
-impl Demand {
-    fn new() -> Self {
-        Self {
-            wanted: 1,
-            low: 0,
-            leased_at: None,
-            lasts_until: None,
-            used: 0,
-            used_in_all: 0,
-            lapsed: 0,
-        }
-    }
-
-    fn start_over(&mut self) {
-        let used_in_all = self.used_in_all;
-        *self = Self {
-            used_in_all,
-            ..Self::new()
-        };
-    }
-
-    fn leased(&mut self, held: usize, now: Instant, lasts_until: Option<Instant>) {
-        self.low = held / 2;
-        self.leased_at = Some(now);
-        self.lasts_until = lasts_until;
-        self.used = 0;
-        self.lapsed = 0;
-    }
-
-    fn take(&mut self) {
-        self.used = self.used.saturating_add(1);
-        self.used_in_all = self.used_in_all.wrapping_add(1);
-    }
-
-    /// Who takes one at a time may never come back for another.
-    fn wants_more(&self, held: usize) -> bool {
-        self.wanted > 1 && held <= self.low
-    }
-
-    /// Doubles what is wanted where all was used as soon as it could be.
-    fn learn(&mut self, now: Instant, most: u32) {
-        let (Some(leased_at), Some(lasts_until)) = (self.leased_at, self.lasts_until) else {
-            return;
-        };
-        if self.lapsed > 0 {
-            self.wanted = self.used.clamp(1, self.wanted);
-            return;
-        }
-        // In no more than twice the time that the permits were for, and a little for short ones.
-        let lasted = lasts_until.saturating_duration_since(leased_at);
-        let brisk = lasted.saturating_mul(2).max(FIRST_RETRY);
-        if now.saturating_duration_since(leased_at) <= brisk {
-            self.wanted = self.wanted.saturating_mul(2).min(most);
-        }
     }
 }
 

@@ -40,7 +40,7 @@ enum Trouble {
 struct Remote {
     quota: LocalQuota,
     trip: Duration,
-    offset: Duration,
+    offset: Mutex<Duration>,
     trouble: Mutex<Trouble>,
     notice: Mutex<Option<QuotaNotice>>,
     leases: AtomicU32,
@@ -57,7 +57,7 @@ impl Net {
         Self(Arc::new(Remote {
             quota: LocalQuota::new(),
             trip,
-            offset: Duration::from_secs(1_700_000_000),
+            offset: Mutex::new(Duration::from_secs(1_700_000_000)),
             trouble: Mutex::new(Trouble::None),
             notice: Mutex::new(None),
             leases: AtomicU32::new(0),
@@ -68,6 +68,10 @@ impl Net {
 
     fn set(&self, trouble: Trouble) {
         *self.0.trouble.lock().expect("not poisoned") = trouble;
+    }
+
+    fn offset(&self) -> Duration {
+        *self.0.offset.lock().expect("not poisoned")
     }
 
     fn leases(&self) -> u32 {
@@ -101,7 +105,7 @@ impl QuotaBackend for Net {
         sleep(self.0.trip).await;
         let granted = u32::try_from(lease.permits().len()).expect("few");
         self.0.granted.fetch_add(granted, Ordering::SeqCst);
-        let offset = self.0.offset;
+        let offset = self.offset();
         let shifted = match lease.paused_until() {
             Some(until) => Lease::paused(lease.now() + offset, until + offset),
             None => {
@@ -120,7 +124,7 @@ impl QuotaBackend for Net {
         self.trip().await?;
         let number = u32::try_from(unused.len()).expect("few");
         self.0.returned.fetch_add(number, Ordering::SeqCst);
-        let offset = self.0.offset;
+        let offset = self.offset();
         let unused = unused.into_iter().map(|from| from - offset).collect();
         self.0.quota.give_back(rate, unused).await
     }

@@ -147,3 +147,31 @@ fn a_runtime_that_stops_takes_no_question_with_it() {
         QuotaFailure::Connection
     );
 }
+
+#[test]
+fn a_runtime_that_stands_still_holds_up_nobody_elsewhere() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let (still, other) = (runtime(), runtime());
+    let net = Net::new(Duration::ZERO);
+    let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+    let limiter = RateLimiter::from(quota.timeout(10 * MILLI));
+    net.set(Trouble::Hangs);
+    // It asks, and is never polled again.
+    still.block_on(async {
+        assert!(timeout(Duration::ZERO, send(&limiter)).await.is_err());
+    });
+    net.set(Trouble::None);
+    other.block_on(async {
+        let within = || send_within(&limiter, Some(Duration::from_secs(60)));
+        let error = within().await.expect_err("nobody answers");
+        assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Timeout);
+        sleep(typed::<RateLimited>(&error).retry_after()).await;
+        within().await.expect("asked again");
+    });
+    drop(still);
+}

@@ -133,3 +133,15 @@ async fn no_one_waits_longer_for_what_others_hold_than_the_horizon() {
         busy.abort();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_holds_up_nobody() {
+    let net = Net::new(MILLI);
+    let limiter = net.limiter(rate(100, 20), 10, WhenAway::FailClosed);
+    busy(&limiter, 10, 20).await;
+    *net.0.offset.lock().expect("not poisoned") -= Duration::from_secs(3600);
+    for _ in 0..100 {
+        let sent = send_within(&limiter, Some(Duration::from_secs(5))).await;
+        sent.expect("a permit");
+    }
+}
