@@ -182,3 +182,29 @@ impl fmt::Debug for RedisQuota {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rate, RateLimiter, SharedQuota, WhenAway};
+
+    #[test]
+    fn a_password_is_nowhere_to_be_seen() {
+        let new = |url: &str| RedisQuota::new(url, QuotaKey::named("quota"));
+        for url in [
+            "http://user:hunter2@redis.example.com",
+            "redis://user:hunter2@redis.example.com:port",
+            "redis://user:hunter2@redis.example.com/hunter2",
+            "hunter2",
+        ] {
+            let error = new(url).expect_err(url);
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+        let redis = new("rediss://hunter2:hunter2@redis.example.com").expect("a URL");
+        let mut shown = format!("{redis:?}");
+        let rate = Rate::MAX.with_burst(2).expect("a rate");
+        let quota = SharedQuota::new(rate, redis, WhenAway::FailOpen).expect("a quota");
+        shown += &format!("{quota:?} {:?}", RateLimiter::shared(quota.clone()));
+        assert!(!shown.contains("hunter2") && !shown.contains("example"));
+    }
+}

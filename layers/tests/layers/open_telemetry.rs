@@ -1,11 +1,13 @@
 //! What arrives at an exporter of OpenTelemetry.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use idpflare_layers::{
-    AttemptSpanLayer, BoxError, CallSpanLayer, DURATION_BUCKETS, MetricsLayer,
-    OpenTelemetryRecorder, Operation, Safety,
+    AttemptSpanLayer, BoxError, CallSpanLayer, DURATION_BUCKETS, Lease, LeaseRequest, LocalQuota,
+    MetricsLayer, OpenTelemetryRecorder, Operation, QuotaBackend, QuotaError, QuotaNotice, Rate,
+    RateLimitLayer, Safety, SharedQuota, WhenAway,
 };
 use opentelemetry::global;
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
@@ -15,7 +17,7 @@ use opentelemetry_sdk::metrics::data::{
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::metrics::{SERIES_OF_TEN_THOUSAND_IDS, send_for_ten_thousand_ids};
@@ -192,6 +194,78 @@ async fn metrics_are_those_of_the_conventions() {
             "outcome=2xx",
             "server.address=api.example.com",
             "server.port=443",
+        ]
+    );
+}
+
+/// A quota whose state was lost before each question.
+#[derive(Debug)]
+struct Forgetful(LocalQuota);
+
+impl QuotaBackend for Forgetful {
+    async fn lease(&self, request: LeaseRequest) -> Result<Lease, QuotaError> {
+        let lease = self.0.lease(request).await?;
+        Ok(lease.with_notice(QuotaNotice::StateLost))
+    }
+
+    async fn pause(&self, rate: Rate, wait: Duration) -> Result<(), QuotaError> {
+        self.0.pause(rate, wait).await
+    }
+}
+
+#[tokio::test]
+async fn questions_for_a_shared_quota_are_counted() {
+    let _turn = PROVIDER.lock().await;
+    let (provider, exporter) = meters();
+    let rate = Rate::per_second(10).and_then(|rate| rate.with_burst(4));
+    let backend = Forgetful(LocalQuota::new());
+    let quota = SharedQuota::new(rate.expect("a rate"), backend, WhenAway::FailOpen);
+    let quota = quota
+        .expect("a quota")
+        .recorder(OpenTelemetryRecorder::new());
+    let service =
+        RateLimitLayer::new(quota.into()).layer(service_fn(async |_: http::Request<()>| {
+            Ok::<_, BoxError>(http::Response::new(()))
+        }));
+    service.oneshot(get_user()).await.expect("a reply");
+    provider.force_flush().expect("flushed");
+
+    let exported = exporter.get_finished_metrics().expect("metrics");
+    let mut lines = Vec::new();
+    let metrics = exported
+        .iter()
+        .flat_map(ResourceMetrics::scope_metrics)
+        .flat_map(ScopeMetrics::metrics);
+    for metric in metrics {
+        let (attributes, value): (Vec<_>, _) = match metric.data() {
+            AggregatedMetrics::F64(MetricData::Histogram(data)) => {
+                let point = data.data_points().next().expect("a point");
+                (point.attributes().collect(), point.count())
+            }
+            AggregatedMetrics::U64(MetricData::Sum(data)) => {
+                let point = data.data_points().next().expect("a point");
+                (point.attributes().collect(), point.value())
+            }
+            other => panic!("{other:?}"),
+        };
+        let mut attributes: Vec<_> = attributes
+            .into_iter()
+            .map(|attribute| format!("{}={}", attribute.key, attribute.value))
+            .collect();
+        attributes.sort();
+        lines.push(format!(
+            "{} {} {attributes:?} {value}",
+            metric.name(),
+            metric.unit()
+        ));
+    }
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            r#"client.quota.duration s ["outcome=ok", "question=lease"] 1"#,
+            r#"client.quota.notices {notice} ["notice=state_lost"] 1"#,
+            r#"client.quota.permits {permit} ["state=granted"] 1"#,
         ]
     );
 }
