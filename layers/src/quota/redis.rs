@@ -185,8 +185,11 @@ impl fmt::Debug for RedisQuota {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
-    use crate::{Rate, RateLimiter, SharedQuota, WhenAway};
+    use crate::{QuotaFailure, Rate, RateLimiter, SharedQuota, WhenAway};
 
     #[test]
     fn a_password_is_nowhere_to_be_seen() {
@@ -206,5 +209,16 @@ mod tests {
         let quota = SharedQuota::new(rate, redis, WhenAway::FailOpen).expect("a quota");
         shown += &format!("{quota:?} {:?}", RateLimiter::shared(quota.clone()));
         assert!(!shown.contains("hunter2") && !shown.contains("example"));
+    }
+    #[test]
+    fn without_a_runtime_it_fails() {
+        let redis = RedisQuota::new("redis://127.0.0.1", QuotaKey::named("quota")).expect("a URL");
+        let request = LeaseRequest::new(Rate::MAX, 1, Duration::ZERO);
+        let lease = pin!(redis.lease(request));
+        let Poll::Ready(answer) = lease.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("there is nothing to wait for");
+        };
+        let failure = answer.expect_err("no runtime").failure();
+        assert_eq!(failure, QuotaFailure::Connection);
     }
 }

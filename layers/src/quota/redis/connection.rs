@@ -7,6 +7,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
     Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind,
 };
+use tokio::runtime::Handle;
 
 use super::{failure, script};
 use crate::{InvalidQuota, QuotaError, QuotaFailure};
@@ -60,6 +61,10 @@ impl Connection {
         numbers: &[i64],
         may_repeat: bool,
     ) -> Result<(Vec<i64>, bool), QuotaError> {
+        if Handle::try_current().is_err() {
+            let detail = "it needs a tokio runtime";
+            return Err(QuotaError::new(QuotaFailure::Connection, detail));
+        }
         loop {
             let (manager, is_new) = self.manager().map_err(|error| failure::of(&error))?;
             let unanswered = Unanswered(self);
