@@ -1,41 +1,43 @@
-//! HTTP connections: hyper-util's pooled client over rustls.
+//! HTTP connections: hyper's over rustls, pooled.
 
 mod body;
 mod connector;
+mod destination;
+mod exchange;
+mod pool;
 mod tls;
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{self, Client as HyperClient, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use idpflare_layers::{Call, Connecting, Timeout, TransportError, find_source};
+use idpflare_layers::{BoxError, Call, TransportError};
 use tower::Service;
 
 use crate::{Error, ReplyBody};
-use body::Arriving;
 use connector::Connector;
+use destination::Unsendable;
+use exchange::exchange;
+use pool::Pool;
 pub use tls::{Certificate, Identity};
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Cloudflare and most proxies keep idle connections longer than this, so that ours is the side
 /// that closes them, and no request meets a connection that is just being closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends requests over HTTP/1.1 or HTTP/2, whichever the server prefers (ALPN, RFC 7301).
 ///
-/// It pools connections, keeps them alive, and sets `TCP_NODELAY`. Redirects are not followed,
+/// It pools connections, keeps them alive, closes those that nobody has used for a minute, and sets
+/// `TCP_NODELAY`. Where many calls find none to an `https` server, one of them connects and the others
+/// wait for it: over HTTP/2 all go over that connection, over HTTP/1.1 each then makes its own. A
+/// further one connects where that fails, or takes more than a quarter of the time for connecting. A
+/// call that is still connecting goes over whatever connection becomes free before. Redirects are not followed,
 /// nothing is decompressed, and nothing but finding, making and using connections is done here: the
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///
@@ -67,9 +69,7 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct Transport {
-    /// hyper-util's client is cheap to clone only against what it does: there is a clone of this for
-    /// each attempt.
-    client: Arc<HyperClient<Connector, Full<Bytes>>>,
+    pool: Arc<Pool>,
 }
 
 impl Transport {
@@ -85,21 +85,26 @@ impl Transport {
 
 impl Service<Request<Full<Bytes>>> for Transport {
     type Response = Response<ReplyBody>;
-    type Error = idpflare_layers::BoxError;
+    type Error = BoxError;
     type Future = TransportFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Full<Bytes>>) -> TransportFuture {
-        let connecting = Call::of(&request).map(Call::connecting);
-        let connection = capture_connection(&mut request);
-        TransportFuture {
-            future: self.client.request(request),
-            connection,
-            connecting,
-        }
+    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+        let server = Unsendable::check(&request).and_then(|()| self.pool.server(request.uri()));
+        TransportFuture(match server {
+            Ok(server) => {
+                let connecting = Call::of(&request).map(Call::connecting);
+                let pool = Arc::clone(&self.pool);
+                Box::pin(exchange(pool, server, request, connecting))
+            }
+            Err(error) => {
+                let error = TransportError::not_sent(error.into()).permanent();
+                Box::pin(std::future::ready(Err(error.into())))
+            }
+        })
     }
 }
 
@@ -112,63 +117,15 @@ impl fmt::Debug for Transport {
 /// The future of [`Transport`]. Dropped before there was a connection, it leaves the send as one that
 /// did not happen. Where a limit of time gave it up later, what is sent next goes over another
 /// connection.
-pub struct TransportFuture {
-    future: ResponseFuture,
-    connection: CaptureConnection,
-    /// `None` once it is done.
-    connecting: Option<Connecting>,
-}
-
-impl TransportFuture {
-    /// Whether the request was given to a connection. Before that, nothing of it is sent.
-    fn has_connection(&self) -> bool {
-        self.connection.connection_metadata().is_some()
-    }
-}
-
-impl Drop for TransportFuture {
-    fn drop(&mut self) {
-        let Some(connecting) = self.connecting.take() else {
-            return;
-        };
-        if let Some(connection) = &*self.connection.connection_metadata() {
-            // The peer may be gone. HTTP/2 would keep the connection for others, and so for the next
-            // attempt; a caller who goes away says nothing about it.
-            if connecting.call().is_giving_up() {
-                connection.poison();
-            }
-            connecting.done();
-        }
-    }
-}
+pub struct TransportFuture(
+    Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, BoxError>> + Send>>,
+);
 
 impl Future for TransportFuture {
-    type Output = Result<Response<ReplyBody>, idpflare_layers::BoxError>;
+    type Output = Result<Response<ReplyBody>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = ready!(Pin::new(&mut self.future).poll(cx));
-        let call = self.connecting.take().map(|connecting| {
-            let call = connecting.call().clone();
-            connecting.done();
-            call
-        });
-        Poll::Ready(match outcome {
-            Ok(reply) => {
-                // What is sent again goes over another connection (RFC 9110, section 15.5.20).
-                if reply.status() == StatusCode::MISDIRECTED_REQUEST
-                    && let Some(connection) = &*self.connection.connection_metadata()
-                {
-                    connection.poison();
-                }
-                Ok(reply.map(|body: Incoming| match call {
-                    Some(call) => {
-                        ReplyBody::streamed(Arriving::new(body, self.connection.clone(), call))
-                    }
-                    None => ReplyBody::streamed(body),
-                }))
-            }
-            Err(error) => Err(typed(error, self.has_connection())),
-        })
+        self.0.as_mut().poll(cx)
     }
 }
 
@@ -176,34 +133,6 @@ impl fmt::Debug for TransportFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportFuture").finish_non_exhaustive()
     }
-}
-
-/// What is known of how far a request came.
-fn typed(error: legacy::Error, had_connection: bool) -> idpflare_layers::BoxError {
-    let chain: &(dyn StdError + 'static) = &error;
-    if let Some(timeout) = find_source::<Timeout>(chain) {
-        return Box::new(timeout.clone());
-    }
-    let untrusted = tls::is_untrusted(chain);
-    // hyper cancels what it has not begun to send, and closes the way to a connection that ended
-    // before. What the server reset as refused, or named as beyond the last stream when it went
-    // away, it has not looked at (RFC 9113, sections 8.7 and 6.8).
-    let not_sent = find_source::<hyper::Error>(chain)
-        .is_some_and(|error| error.is_canceled() || error.is_closed())
-        || find_source::<h2::Error>(chain).is_some_and(|error| {
-            error.is_remote()
-                && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-        });
-    let connecting = error.is_connect();
-    let source = error.into();
-    let typed = if connecting {
-        TransportError::connect(source)
-    } else if not_sent || !had_connection {
-        TransportError::not_sent(source)
-    } else {
-        TransportError::lost(source)
-    };
-    Box::new(if untrusted { typed.permanent() } else { typed })
 }
 
 /// Makes a [`Transport`].
@@ -215,7 +144,8 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together.
+    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together, and
+    /// the wait for another call that does these, if it may come to a connection for both.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
@@ -267,15 +197,12 @@ impl TransportBuilder {
             ));
         }
         let connector = Connector::new(self.connect_timeout, self.tls, self.proxy_from_env)?;
-        let client = HyperClient::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .http2_keep_alive_interval(HTTP2_PING_INTERVAL)
-            .http2_keep_alive_timeout(HTTP2_PING_TIMEOUT)
-            .build(connector);
         Ok(Transport {
-            client: Arc::new(client),
+            pool: Arc::new(Pool::new(
+                connector,
+                self.connect_timeout,
+                POOL_IDLE_TIMEOUT,
+            )),
         })
     }
 }

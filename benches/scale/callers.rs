@@ -13,8 +13,9 @@ use crate::report::{Bench, median, runtime};
 use crate::server::Server;
 
 const CALLERS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
-/// Each may make a connection, and many systems let a process open no more than 1,024 files.
-const CALLERS_WITHOUT_CONNECTION: [usize; 4] = [1, 10, 100, 1_000];
+/// With HTTP/1.1 each may make a connection, and many systems let a process open no more than 1,024
+/// files.
+const MOST_OVER_HTTP1: usize = 1_000;
 const CALLS: usize = 20_000;
 /// How many calls are under way at once, and so how many connections there are with HTTP/1.1.
 const CONNECTIONS: usize = 256;
@@ -31,9 +32,10 @@ pub(crate) fn run(bench: &Bench) {
                 many(bench, &name, callers, || connect(server));
             }
         }
-        for callers in CALLERS_WITHOUT_CONNECTION {
+        for callers in CALLERS {
             let name = format!("cold_{protocol}_{callers}");
-            if bench.wants(&name) {
+            let is_possible = protocol == "h2" || callers <= MOST_OVER_HTTP1;
+            if is_possible && bench.wants(&name) {
                 let server = server.get_or_insert_with(Server::start);
                 at_once(bench, &name, callers, server, connect);
             }

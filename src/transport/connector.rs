@@ -12,9 +12,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
-use idpflare_layers::{BoxError, Timeout, TimeoutScope};
+use idpflare_layers::BoxError;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tower::Service;
 
 use super::tls;
@@ -26,11 +25,10 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// A connection to a server or to a proxy, before the TLS that is for the server.
 type Raw = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Makes connections to servers, all within one limit of time.
+/// Makes connections to servers.
 #[derive(Clone)]
 pub(super) struct Connector {
     https: HttpsConnector<Route>,
-    limit: Duration,
 }
 
 impl Connector {
@@ -65,7 +63,7 @@ impl Connector {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Route { http, proxies });
-        Ok(Self { https, limit })
+        Ok(Self { https })
     }
 }
 
@@ -79,14 +77,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        let connecting = self.https.call(destination);
-        let limit = self.limit;
-        Box::pin(async move {
-            let started = Instant::now();
-            tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(|_| Timeout::new(TimeoutScope::Connect, limit, started.elapsed()))?
-        })
+        self.https.call(destination)
     }
 }
 

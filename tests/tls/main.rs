@@ -8,6 +8,7 @@ mod certificates;
 mod identities;
 mod process;
 mod proxies;
+mod turns;
 
 use std::net::SocketAddr;
 use std::time::Duration;

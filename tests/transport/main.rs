@@ -7,6 +7,7 @@ mod support;
 mod compression;
 mod connections;
 mod half_open;
+mod pool;
 mod replies;
 mod slow;
 mod symptoms;

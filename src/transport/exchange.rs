@@ -1,0 +1,116 @@
+use std::error::Error as StdError;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use idpflare_layers::{BoxError, Call, Connecting, Timeout, TransportError, find_source};
+
+use super::body::Arriving;
+use super::pool::{Lease, Pool, Server};
+use super::tls;
+use crate::ReplyBody;
+
+/// Sends one request, and waits for the head of its reply.
+pub(super) async fn exchange(
+    pool: Arc<Pool>,
+    server: Arc<Server>,
+    mut request: Request<Full<Bytes>>,
+    mut connecting: Option<Connecting>,
+) -> Result<Response<ReplyBody>, BoxError> {
+    let call = connecting.as_ref().map(Connecting::call).cloned();
+    loop {
+        let lease = pool.lease(&server).await;
+        if let Some(connecting) = connecting.take() {
+            connecting.done();
+        }
+        let mut lease = lease.map_err(unconnected)?;
+        match lease.send(request, call.as_ref()).await {
+            Ok(reply) => return Ok(arrived(reply, lease, call).await),
+            Err(mut error) => match error.take_message() {
+                // The server closed it while nobody used it.
+                Some(unsent) if lease.is_reused() => {
+                    lease.discard();
+                    request = unsent;
+                }
+                unsent => return Err(interrupted(error.into_error(), unsent.is_some())),
+            },
+        }
+    }
+}
+
+async fn arrived(
+    reply: Response<Incoming>,
+    lease: Lease,
+    call: Option<Call>,
+) -> Response<ReplyBody> {
+    let lease = if reply.status() == StatusCode::MISDIRECTED_REQUEST {
+        // What is sent again goes over another connection (RFC 9110, section 15.5.20).
+        lease.discard();
+        None
+    } else {
+        Some(lease)
+    };
+    let (head, mut body) = reply.into_parts();
+    // A short one has arrived along with its head, and then it needs nobody who looks after it.
+    let begin = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+    let body = match begin {
+        Poll::Ready(None) => ReplyBody::default(),
+        Poll::Ready(Some(Ok(frame))) if frame.is_data() && body.is_end_stream() => {
+            frame.into_data().map(ReplyBody::from).unwrap_or_default()
+        }
+        begin => {
+            let body = Arriving::new(begin, body, lease, call);
+            return Response::from_parts(head, ReplyBody::streamed(body));
+        }
+    };
+    if let Some(lease) = lease {
+        lease.finish();
+    }
+    Response::from_parts(head, body)
+}
+
+/// What is known where there was no connection.
+fn unconnected(error: BoxError) -> BoxError {
+    if find_source::<Timeout>(&*error).is_some() {
+        return error;
+    }
+    let is_untrusted = tls::is_untrusted(&*error);
+    typed(TransportError::connect(error), is_untrusted)
+}
+
+/// What is known of how far a request came.
+fn interrupted(error: hyper::Error, is_unsent: bool) -> BoxError {
+    let chain: &(dyn StdError + 'static) = &error;
+    let is_untrusted = tls::is_untrusted(chain);
+    // hyper cancels what it has not begun to send, and closes the way to a connection that ended
+    // before. What the server reset as refused, or named as beyond the last stream when it went
+    // away, it has not looked at (RFC 9113, sections 8.7 and 6.8).
+    let is_unsent = is_unsent
+        || error.is_canceled()
+        || error.is_closed()
+        || find_source::<h2::Error>(chain).is_some_and(|error| {
+            error.is_remote()
+                && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+        });
+    let source = error.into();
+    let error = if is_unsent {
+        TransportError::not_sent(source)
+    } else {
+        TransportError::lost(source)
+    };
+    typed(error, is_untrusted)
+}
+
+fn typed(error: TransportError, is_permanent: bool) -> BoxError {
+    Box::new(if is_permanent {
+        error.permanent()
+    } else {
+        error
+    })
+}

@@ -1,0 +1,129 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hyper::client::conn::{http1, http2};
+use hyper_util::client::legacy::connect::Connection as _;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use idpflare_layers::{BoxError, Timeout, TimeoutScope};
+use tokio::time::{Instant, timeout};
+use tower::ServiceExt as _;
+
+use super::connection::Connection;
+use super::lease::Lease;
+use super::server::{Server, Waiting};
+use super::turns::Turns;
+use crate::transport::connector::Connector;
+
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Which part of the limit on connecting a turn may take before one more is let on.
+const PATIENCE: u32 = 4;
+
+/// Makes connections.
+pub(super) struct Dialer {
+    connector: Connector,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    limit: Duration,
+}
+
+impl Dialer {
+    /// `limit` is how long a call may take to come to a connection.
+    pub(super) fn new(connector: Connector, limit: Duration) -> Self {
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING_INTERVAL)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        Self {
+            connector,
+            http1: http1::Builder::new(),
+            http2,
+            limit,
+        }
+    }
+
+    /// A new connection, or one that another call makes or gives back before that.
+    pub(super) async fn connect(
+        self: &Arc<Self>,
+        server: Arc<Server>,
+        waiting: Waiting,
+    ) -> Result<Lease, BoxError> {
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let dialing = Dialing {
+            dialer: Arc::clone(self),
+            server,
+            has_begun: Arc::clone(&has_begun),
+        };
+        match select(waiting.arrival, Box::pin(dialing.dial(waiting.turns))).await {
+            Either::Left((Ok(lease), dialing)) => {
+                // What has been begun serves another call.
+                if has_begun.load(Ordering::Relaxed) {
+                    tokio::spawn(async {
+                        if let Ok(lease) = dialing.await {
+                            lease.finish();
+                        }
+                    });
+                }
+                Ok(lease)
+            }
+            Either::Left((Err(_), dialing)) => dialing.await,
+            Either::Right((outcome, _)) => outcome,
+        }
+    }
+}
+
+/// One connection that is to be made.
+struct Dialing {
+    dialer: Arc<Dialer>,
+    server: Arc<Server>,
+    has_begun: Arc<AtomicBool>,
+}
+
+impl Dialing {
+    async fn dial(self, turns: Arc<Turns>) -> Result<Lease, BoxError> {
+        let started = Instant::now();
+        let limit = self.dialer.limit;
+        let timed_out = |_| Timeout::new(TimeoutScope::Connect, limit, started.elapsed());
+        let turn = timeout(limit, turns.wait(limit / PATIENCE));
+        let turn = turn.await.map_err(timed_out)?;
+        self.has_begun.store(true, Ordering::Relaxed);
+        let left = limit.saturating_sub(started.elapsed());
+        let outcome = match timeout(left, self.handshake()).await {
+            Ok(outcome) => outcome,
+            Err(elapsed) => Err(timed_out(elapsed).into()),
+        };
+        if outcome.is_err() {
+            self.server.has_failed(&turns);
+        }
+        drop(turn);
+        outcome
+    }
+
+    async fn handshake(&self) -> Result<Lease, BoxError> {
+        let connector = self.dialer.connector.clone();
+        let stream = connector.oneshot(self.server.to_uri()).await?;
+        if stream.connected().is_negotiated_h2() {
+            let (mut sender, connection) = self.dialer.http2.handshake(stream).await?;
+            tokio::spawn(connection);
+            sender.ready().await?;
+            return Ok(self.server.share(sender));
+        }
+        let (mut sender, connection) = self.dialer.http1.handshake(stream).await?;
+        let task = tokio::spawn(connection);
+        if let Err(closed) = sender.ready().await {
+            // The connection knows why.
+            return Err(match task.await {
+                Ok(Err(error)) => error.into(),
+                _ => closed.into(),
+            });
+        }
+        self.server.shares_none();
+        Ok(Lease::new(
+            Connection::Http1(sender),
+            Arc::clone(&self.server),
+        ))
+    }
+}

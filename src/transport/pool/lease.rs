@@ -1,0 +1,118 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use idpflare_layers::Call;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::server::Server;
+
+/// A connection, for one request. Dropped while HTTP/1.1 is in use, the connection is closed.
+pub(in crate::transport) struct Lease {
+    pub(super) connection: Connection,
+    pub(super) server: Arc<Server>,
+    is_reused: bool,
+}
+
+impl Lease {
+    pub(super) fn reused(connection: Connection, server: Arc<Server>) -> Self {
+        Self {
+            connection,
+            server,
+            is_reused: true,
+        }
+    }
+
+    pub(super) fn new(connection: Connection, server: Arc<Server>) -> Self {
+        Self {
+            connection,
+            server,
+            is_reused: false,
+        }
+    }
+
+    /// Whether it was there before somebody looked for one, so that the server may have closed it
+    /// since.
+    pub(in crate::transport) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    /// Sends the request, and waits for the head of its reply. What the error gives back was not sent.
+    pub(in crate::transport) async fn send(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+        call: Option<&Call>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        match &mut self.connection {
+            Connection::Http1(sender) => {
+                self.server.address_http1(&mut request);
+                sender.try_send_request(request).await
+            }
+            Connection::Http2(http2) => {
+                self.server.address_http2(&mut request);
+                let sending = http2.sender.try_send_request(request);
+                let mut unanswered = Unanswered {
+                    server: &self.server,
+                    number: http2.number,
+                    call,
+                };
+                let outcome = sending.await;
+                unanswered.call = None;
+                outcome
+            }
+        }
+    }
+
+    /// Its reply has arrived, or nobody wants the rest of that.
+    pub(in crate::transport) fn finish(self) {
+        let Connection::Http1(mut sender) = self.connection else {
+            return;
+        };
+        if sender.is_ready() {
+            self.server.put(sender);
+            return;
+        }
+        if sender.is_closed() {
+            return;
+        }
+        // Its task has to come to the end of the exchange first. Where the rest of the request, or of a
+        // reply that nobody wants, holds that up, it is no connection to wait for.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let ready = timeout(self.server.idle_timeout, sender.ready()).await;
+                if matches!(ready, Ok(Ok(()))) {
+                    self.server.put(sender);
+                }
+            });
+        }
+    }
+
+    /// Nothing more is sent over it.
+    pub(in crate::transport) fn discard(self) {
+        if let Connection::Http2(http2) = self.connection {
+            self.server.forget(http2.number);
+        }
+    }
+}
+
+/// A request that waits for its reply over a connection with others. Where a limit of time gives it
+/// up, the peer may be gone, and what is sent next goes over another connection; a caller who goes away
+/// says nothing about the peer.
+struct Unanswered<'a> {
+    server: &'a Server,
+    number: u64,
+    call: Option<&'a Call>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if self.call.is_some_and(Call::is_giving_up) {
+            self.server.forget(self.number);
+        }
+    }
+}

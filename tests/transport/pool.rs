@@ -1,0 +1,105 @@
+//! Which connections are kept, for how long, and what is sent over none.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Version};
+use http_body_util::Full;
+use idpflare_management::layers::{Delivery, TransportError, find_source};
+use idpflare_management::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+
+use crate::support::server::{Scripted, read_request};
+use crate::{STATS, ok};
+
+/// A server that answers one request on each connection, and tells what it reads after that: nothing,
+/// where the connection ended.
+async fn server_that_tells_of_ends() -> (Scripted, mpsc::UnboundedReceiver<Option<usize>>) {
+    let (ended, ends) = mpsc::unbounded_channel();
+    let server = Scripted::new(move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            let answered = stream.write_all(ok(STATS).as_bytes()).await;
+            answered.expect("a client");
+            let _ = ended.send(stream.read(&mut [0]).await.ok());
+        }
+    })
+    .await;
+    (server, ends)
+}
+
+#[tokio::test]
+async fn what_nobody_uses_for_a_minute_is_closed() {
+    let (server, mut ends) = server_that_tells_of_ends().await;
+    let client = server.client().build().expect("a client");
+    client.send(GetUserStats::new()).await.expect("stats");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert!(ends.try_recv().is_err());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    assert_eq!(ends.recv().await, Some(Some(0)));
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_leaves_no_connection() {
+    let (server, mut ends) = server_that_tells_of_ends().await;
+    let client = server.client().build().expect("a client");
+    client.send(GetUserStats::new()).await.expect("stats");
+    drop(client);
+    assert_eq!(ends.recv().await, Some(Some(0)));
+}
+
+#[tokio::test]
+async fn a_reply_in_parts_leaves_its_connection_to_the_next_call() {
+    let server = Scripted::new(|mut stream| async move {
+        loop {
+            for part in ok(STATS).as_bytes().chunks(40) {
+                if stream.write_all(part).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if read_request(&mut stream).await.is_none() {
+                return;
+            }
+        }
+    })
+    .await;
+    let client = server.client().build().expect("a client");
+    for _ in 0..5 {
+        client.send(GetUserStats::new()).await.expect("stats");
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_can_go_to_no_server_is_refused() {
+    let transport = Transport::builder()
+        .without_tls()
+        .build()
+        .expect("a transport");
+    let request = |uri: &str| {
+        let request = Request::get(uri).body(Full::<Bytes>::default());
+        request.expect("a request")
+    };
+    let mut connect = request("http://idp.example/");
+    *connect.method_mut() = Method::CONNECT;
+    let mut http3 = request("http://idp.example/");
+    *http3.version_mut() = Version::HTTP_3;
+    for (request, why) in [
+        (request("/users"), "make it absolute"),
+        (connect, "CONNECT"),
+        (http3, "HTTP/2"),
+    ] {
+        let outcome = transport.clone().oneshot(request).await;
+        let error = outcome.expect_err("it is refused");
+        let error = find_source::<TransportError>(&*error).expect("it is typed");
+        assert_eq!(error.delivery(), Delivery::NotSent);
+        assert!(error.is_permanent());
+        let source = std::error::Error::source(error).expect("a source");
+        assert!(source.to_string().contains(why), "{source}");
+    }
+}
