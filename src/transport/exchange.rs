@@ -1,8 +1,7 @@
 use std::error::Error as StdError;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -30,8 +29,8 @@ pub(super) async fn exchange(
             connecting.done();
         }
         let mut lease = lease.map_err(unconnected)?;
-        match lease.send(request, call.as_ref()).await {
-            Ok(reply) => return Ok(arrived(reply, lease, call).await),
+        match lease.send(&mut request, call.as_ref()).await {
+            Ok(reply) => return Ok(arrived(reply, lease, call)),
             Err(mut error) => match error.take_message() {
                 // The server closed it while nobody used it.
                 Some(unsent) if lease.is_reused() => {
@@ -44,11 +43,7 @@ pub(super) async fn exchange(
     }
 }
 
-async fn arrived(
-    reply: Response<Incoming>,
-    lease: Lease,
-    call: Option<Call>,
-) -> Response<ReplyBody> {
+fn arrived(reply: Response<Incoming>, lease: Lease, call: Option<Call>) -> Response<ReplyBody> {
     let lease = if reply.status() == StatusCode::MISDIRECTED_REQUEST {
         // What is sent again goes over another connection (RFC 9110, section 15.5.20).
         lease.discard();
@@ -57,8 +52,10 @@ async fn arrived(
         Some(lease)
     };
     let (head, mut body) = reply.into_parts();
-    // A short one has arrived along with its head, and then it needs nobody who looks after it.
-    let begin = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+    // A short one has arrived along with its head, and then it needs nobody who looks after it. Whoever
+    // reads the others says whom to wake.
+    let mut context = Context::from_waker(Waker::noop());
+    let begin = Pin::new(&mut body).poll_frame(&mut context);
     let body = match begin {
         Poll::Ready(None) => ReplyBody::default(),
         Poll::Ready(Some(Ok(frame))) if frame.is_data() && body.is_end_stream() => {

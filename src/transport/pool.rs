@@ -66,7 +66,8 @@ impl Pool {
     pub(super) async fn lease(&self, server: &Arc<Server>) -> Result<Lease, BoxError> {
         match server.take() {
             Ok(lease) => Ok(lease),
-            Err(waiting) => self.dialer.connect(Arc::clone(server), waiting).await,
+            // Boxed, as what most calls need no room for.
+            Err(waiting) => Box::pin(self.dialer.connect(Arc::clone(server), waiting)).await,
         }
     }
 }

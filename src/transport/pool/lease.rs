@@ -1,3 +1,4 @@
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,20 +43,21 @@ impl Lease {
         self.is_reused
     }
 
-    /// Sends the request, and waits for the head of its reply. What the error gives back was not sent.
+    /// Sends the request, which is taken away, and waits for the head of its reply. What the error
+    /// gives back was not sent.
     pub(in crate::transport) async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
+        request: &mut Request<Full<Bytes>>,
         call: Option<&Call>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
         match &mut self.connection {
             Connection::Http1(sender) => {
-                self.server.address_http1(&mut request);
-                sender.try_send_request(request).await
+                self.server.address_http1(request);
+                sender.try_send_request(mem::take(request)).await
             }
             Connection::Http2(http2) => {
-                self.server.address_http2(&mut request);
-                let sending = http2.sender.try_send_request(request);
+                self.server.address_http2(request);
+                let sending = http2.sender.try_send_request(mem::take(request));
                 let mut unanswered = Unanswered {
                     server: &self.server,
                     number: http2.number,
