@@ -270,8 +270,7 @@ where
         // is need not be listened to. Without a body (HEAD, 304) it speaks of another reply's.
         let declared = match (&this.read, &this.head) {
             (Read::Nothing, Some(head)) if !this.body.is_end_stream() => {
-                let told = this.body.size_hint().exact();
-                told.or_else(|| content_length(&head.headers))
+                content_length(&head.headers)
             }
             _ => None,
         };

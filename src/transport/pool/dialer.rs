@@ -37,9 +37,11 @@ impl Dialer {
             .timer(TokioTimer::new())
             .keep_alive_interval(HTTP2_PING_INTERVAL)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        let mut http1 = http1::Builder::new();
+        http1.writev(false);
         Self {
             connector,
-            http1: http1::Builder::new(),
+            http1,
             http2,
             limit,
         }
