@@ -114,8 +114,8 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// The future of [`Transport`]. Dropped before there was a connection, it leaves the send as one that
-/// did not happen. Where a limit of time gave it up later, what is sent next goes over another
+/// The future of [`Transport`]. Dropped before there was a connection to try, it leaves the send as one
+/// that did not happen. Where a limit of time gave it up later, what is sent next goes over another
 /// connection.
 pub struct TransportFuture(
     Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, BoxError>> + Send>>,
@@ -144,8 +144,8 @@ pub struct TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together, and
-    /// the wait for another call that does these, if it may come to a connection for both.
+    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together; and,
+    /// before these, the wait for another call that does them, if it may come to a connection for both.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self

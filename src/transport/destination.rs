@@ -7,7 +7,6 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Uri, Version};
 
 /// A server, as a URI names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     scheme: Scheme,
     authority: Authority,

@@ -15,6 +15,9 @@ use super::pool::{Lease, Pool, Server};
 use super::tls;
 use crate::ReplyBody;
 
+/// How many connections in a row may turn out to have ended before a request was sent.
+const MOST_RESENDS: u32 = 10;
+
 /// Sends one request, and waits for the head of its reply.
 pub(super) async fn exchange(
     pool: Arc<Pool>,
@@ -23,6 +26,7 @@ pub(super) async fn exchange(
     mut connecting: Option<Connecting>,
 ) -> Result<Response<ReplyBody>, BoxError> {
     let call = connecting.as_ref().map(Connecting::call).cloned();
+    let mut resends = 0;
     loop {
         let lease = pool.lease(&server).await;
         if let Some(connecting) = connecting.take() {
@@ -32,10 +36,11 @@ pub(super) async fn exchange(
         match lease.send(&mut request, call.as_ref()).await {
             Ok(reply) => return Ok(arrived(reply, lease, call)),
             Err(mut error) => match error.take_message() {
-                // The server closed it while nobody used it.
-                Some(unsent) if lease.is_reused() => {
+                // The server has closed it meanwhile.
+                Some(unsent) if lease.is_kept() && resends < MOST_RESENDS => {
                     lease.discard();
                     request = unsent;
+                    resends += 1;
                 }
                 unsent => return Err(interrupted(error.into_error(), unsent.is_some())),
             },

@@ -2,7 +2,9 @@
 //! making one goes wrong.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use idpflare_management::layers::{RetryPolicy, Timeout, TimeoutScope};
+use idpflare_management::layers::{RetryPolicy, Timeout, TimeoutScope, find_source};
 use idpflare_management::*;
 use tokio::net::TcpStream;
 use tokio::sync::{Barrier, Semaphore, watch};
@@ -26,6 +28,8 @@ use crate::support::tls::{Ca, at, listen, trusting};
 const STATS: &str = r#"{"total":1,"active":1,"verified":0,"mfa_enabled":0}"#;
 /// Out of reach: where the machine is slow, no call has waited so long that a further one connects.
 const LONG: Duration = Duration::from_secs(600);
+/// As many as a client goes by that has not heard of the server's limit yet.
+const STREAMS: u32 = 100;
 /// What waits for a test to tell it so.
 type Told = Arc<Semaphore>;
 
@@ -42,6 +46,10 @@ enum Act {
     Hangs,
     /// Each request when it is told so.
     AnswersWhen(Told),
+    /// Each request, after a handshake that waits to be told.
+    AnswersLate(Told),
+    /// Goes away after so many requests, and answers those that have begun (RFC 9113, section 6.8).
+    Retires(usize),
     /// Closes it, in place of the handshake.
     Fails(Told),
     /// Closes it after the handshake.
@@ -115,6 +123,7 @@ fn client_with(address: SocketAddr, transport: TransportBuilder, attempts: u32) 
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, act: Act) {
     match &act {
         Act::Hangs => return std::future::pending().await,
+        Act::AnswersLate(told) => told.acquire().await.expect("it is open").forget(),
         Act::Fails(told) => {
             let _ = told.acquire().await.expect("it is open");
             return;
@@ -128,9 +137,10 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, act: Act) {
         return;
     }
     let lost = Arc::new(Semaphore::new(0));
-    let requests = AtomicUsize::new(0);
+    let requests = Arc::new(AtomicUsize::new(0));
     let service = {
         let lost = Arc::clone(&lost);
+        let (act, requests) = (act.clone(), Arc::clone(&requests));
         hyper::service::service_fn(move |_: Request<Incoming>| {
             let act = match requests.fetch_add(1, Ordering::SeqCst) {
                 0 if matches!(act, Act::Loses(_)) => Act::Answers,
@@ -139,9 +149,19 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, act: Act) {
             answer(act, Arc::clone(&lost))
         })
     };
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if matches!(act, Act::Retires(_)) {
+        builder.http2().max_concurrent_streams(STREAMS);
+    }
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let served = poll_fn(|cx| {
+        if matches!(act, Act::Retires(after) if requests.load(Ordering::SeqCst) >= after) {
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
     tokio::select! {
-        _ = builder.serve_connection(TokioIo::new(stream), service) => {}
+        _ = served => {}
         _ = lost.acquire() => {}
     }
 }
@@ -247,6 +267,71 @@ async fn a_connection_that_becomes_free_serves_a_call_that_is_still_connecting()
     for call in [first, second] {
         call.await.expect("no panic").expect("stats");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_given_to_a_call_that_is_dropped_is_the_next_ones() {
+    let told = Told::new(Semaphore::new(0));
+    let answers = Arc::clone(&told);
+    let server = Server::new(&["http/1.1"], move |number| match number {
+        1 => Act::AnswersWhen(Arc::clone(&answers)),
+        _ => Act::Hangs,
+    })
+    .await;
+    let client = server.client(LONG, 1);
+    let mut first = pin!(client.send(GetUserStats::new()));
+    tokio::select! {
+        outcome = &mut first => panic!("{outcome:?}"),
+        () = server.connected(1) => {}
+    }
+    let second = start(&client);
+    tokio::select! {
+        outcome = &mut first => panic!("{outcome:?}"),
+        () = server.connected(2) => {}
+    }
+    let third = start(&client);
+    server.connected(3).await;
+    told.add_permits(2);
+    first.await.expect("stats");
+    // It has been given the connection by now, and does not know it yet.
+    second.abort();
+    third.await.expect("no panic").expect("stats");
+}
+
+#[tokio::test]
+async fn a_handshake_that_ends_late_takes_no_calls_from_a_connection_that_serves_them() {
+    let told = Told::new(Semaphore::new(0));
+    let late = Arc::clone(&told);
+    let server = Server::new(&["h2"], move |number| match number {
+        1 => Act::AnswersLate(Arc::clone(&late)),
+        2 => Act::Answers,
+        _ => Act::Hangs,
+    })
+    .await;
+    let client = server.client(Duration::from_secs(4), 1);
+    let first = start(&client);
+    server.connected(1).await;
+    // One is let on after a quarter of the limit.
+    all_are_served(at_once(&client, 10).await);
+    first.await.expect("no panic").expect("stats");
+    told.add_permits(1);
+    for _ in 0..10 {
+        client.send(GetUserStats::new()).await.expect("stats");
+    }
+    assert_eq!(server.connections().await, 2);
+}
+
+#[tokio::test]
+async fn what_a_server_has_not_begun_with_when_it_goes_away_is_sent_again() {
+    let server = Server::new(&["h2"], |_| Act::Retires(20)).await;
+    for outcome in at_once(&server.client(LONG, 1), 3 * STREAMS as usize).await {
+        // What is on its way when the server goes away is for the retry of the client.
+        if let Err(error) = outcome {
+            let error = find_source::<hyper::Error>(&error).expect("it is hyper's");
+            assert!(!error.is_canceled(), "{error:?}");
+        }
+    }
+    assert!(server.connections().await > 1);
 }
 
 #[tokio::test]

@@ -103,3 +103,46 @@ async fn a_request_that_can_go_to_no_server_is_refused() {
         assert!(source.to_string().contains(why), "{source}");
     }
 }
+
+/// A connection lives and dies with the runtime of the call that made it.
+#[test]
+fn a_runtime_that_ends_takes_no_connection_from_another() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().expect("one")
+    };
+    let of_server = runtime();
+    let server = of_server.block_on(Scripted::new(|mut stream| async move {
+        while stream.write_all(ok(STATS).as_bytes()).await.is_ok()
+            && read_request(&mut stream).await.is_some()
+        {}
+    }));
+    let client = server.client().build().expect("a client");
+    for connections in 1..=3 {
+        let runtime = runtime();
+        for _ in 0..2 {
+            let stats = runtime.block_on(client.send(GetUserStats::new()));
+            stats.expect("stats");
+        }
+        assert_eq!(server.connections(), connections);
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    }
+}
+
+#[tokio::test]
+async fn a_body_can_be_dropped_outside_of_a_runtime() {
+    let server = Scripted::new(|mut stream| async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nhalf";
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.read(&mut [0]).await;
+    })
+    .await;
+    let transport = Transport::builder().without_tls().build();
+    let uri = format!("http://{}/", server.address);
+    let request = Request::get(uri).body(Full::<Bytes>::default());
+    let reply = transport
+        .expect("a transport")
+        .oneshot(request.expect("a request"));
+    let reply = reply.await.expect("a reply");
+    std::thread::spawn(|| drop(reply)).join().expect("no panic");
+}

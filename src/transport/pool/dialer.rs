@@ -60,9 +60,9 @@ impl Dialer {
             has_begun: Arc::clone(&has_begun),
         };
         match select(waiting.arrival, Box::pin(dialing.dial(waiting.turns))).await {
-            Either::Left((Ok(lease), dialing)) => {
-                // What has been begun serves another call.
-                if has_begun.load(Ordering::Relaxed) {
+            Either::Left((Some(lease), dialing)) => {
+                // What has been begun serves another call, unless one connection serves all.
+                if has_begun.load(Ordering::Relaxed) && !lease.is_shared() {
                     tokio::spawn(async {
                         if let Ok(lease) = dialing.await {
                             lease.finish();
@@ -71,7 +71,7 @@ impl Dialer {
                 }
                 Ok(lease)
             }
-            Either::Left((Err(_), dialing)) => dialing.await,
+            Either::Left((None, dialing)) => dialing.await,
             Either::Right((outcome, _)) => outcome,
         }
     }
@@ -86,17 +86,15 @@ struct Dialing {
 
 impl Dialing {
     async fn dial(self, turns: Arc<Turns>) -> Result<Lease, BoxError> {
-        let started = Instant::now();
         let limit = self.dialer.limit;
-        let timed_out = |_| Timeout::new(TimeoutScope::Connect, limit, started.elapsed());
-        let turn = timeout(limit, turns.wait(limit / PATIENCE));
-        let turn = turn.await.map_err(timed_out)?;
+        let turn = within(limit, turns.wait(limit / PATIENCE)).await?;
+        // The one before may have ended since the last look.
+        if let Some(lease) = self.server.take_again() {
+            return Ok(lease);
+        }
         self.has_begun.store(true, Ordering::Relaxed);
-        let left = limit.saturating_sub(started.elapsed());
-        let outcome = match timeout(left, self.handshake()).await {
-            Ok(outcome) => outcome,
-            Err(elapsed) => Err(timed_out(elapsed).into()),
-        };
+        let outcome = within(limit, self.handshake(&turns)).await;
+        let outcome = outcome.and_then(std::convert::identity);
         if outcome.is_err() {
             self.server.has_failed(&turns);
         }
@@ -104,7 +102,7 @@ impl Dialing {
         outcome
     }
 
-    async fn handshake(&self) -> Result<Lease, BoxError> {
+    async fn handshake(&self, turns: &Arc<Turns>) -> Result<Lease, BoxError> {
         let connector = self.dialer.connector.clone();
         let stream = connector.oneshot(self.server.to_uri()).await?;
         if stream.connected().is_negotiated_h2() {
@@ -122,10 +120,16 @@ impl Dialing {
                 _ => closed.into(),
             });
         }
-        self.server.shares_none();
-        Ok(Lease::new(
+        self.server.shares_none(turns);
+        Ok(Lease::made(
             Connection::Http1(sender),
             Arc::clone(&self.server),
         ))
     }
+}
+
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, BoxError> {
+    let started = Instant::now();
+    let timed_out = |_| Timeout::new(TimeoutScope::Connect, limit, started.elapsed()).into();
+    timeout(limit, future).await.map_err(timed_out)
 }

@@ -17,30 +17,33 @@ use super::server::Server;
 pub(in crate::transport) struct Lease {
     pub(super) connection: Connection,
     pub(super) server: Arc<Server>,
-    is_reused: bool,
+    is_kept: bool,
 }
 
 impl Lease {
-    pub(super) fn reused(connection: Connection, server: Arc<Server>) -> Self {
+    pub(super) fn kept(connection: Connection, server: Arc<Server>) -> Self {
         Self {
             connection,
             server,
-            is_reused: true,
+            is_kept: true,
         }
     }
 
-    pub(super) fn new(connection: Connection, server: Arc<Server>) -> Self {
+    pub(super) fn made(connection: Connection, server: Arc<Server>) -> Self {
         Self {
             connection,
             server,
-            is_reused: false,
+            is_kept: false,
         }
     }
 
-    /// Whether it was there before somebody looked for one, so that the server may have closed it
-    /// since.
-    pub(in crate::transport) fn is_reused(&self) -> bool {
-        self.is_reused
+    /// Whether it was not made for this request, so that it may have been about to end.
+    pub(in crate::transport) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.connection, Connection::Http2(_))
     }
 
     /// Sends the request, which is taken away, and waits for the head of its reply. What the error
@@ -83,7 +86,7 @@ impl Lease {
             return;
         }
         // Its task has to come to the end of the exchange first. Where the rest of the request, or of a
-        // reply that nobody wants, holds that up, it is no connection to wait for.
+        // reply that nobody wants, holds that up, it is given up.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 let ready = timeout(self.server.idle_timeout, sender.ready()).await;

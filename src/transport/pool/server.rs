@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Uri};
@@ -39,9 +41,30 @@ struct Unused<C> {
 /// A call for which there is no connection.
 pub(super) struct Waiting {
     /// One that another call makes or gives back.
-    pub(super) arrival: oneshot::Receiver<Lease>,
+    pub(super) arrival: Arrival,
     /// Its turns to make one itself.
     pub(super) turns: Arc<Turns>,
+}
+
+/// Comes with a connection, unless the server is forgotten first.
+pub(super) struct Arrival(oneshot::Receiver<Lease>);
+
+impl Future for Arrival {
+    type Output = Option<Lease>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        // What has arrived for somebody who is gone is the next one's.
+        self.0.close();
+        if let Ok(lease) = self.0.try_recv() {
+            lease.finish();
+        }
+    }
 }
 
 impl Server {
@@ -84,35 +107,23 @@ impl Server {
 
     /// A connection that is there, or a place among those who wait for one.
     pub(super) fn take(self: &Arc<Self>) -> Result<Lease, Waiting> {
-        let now = Instant::now();
         let mut state = self.state();
-        if let Some(shared) = &mut state.shared {
-            if shared.connection.sender.is_ready() && !shared.is_expired(now, self.idle_timeout) {
-                shared.since = now;
-                let connection = Connection::Http2(shared.connection.clone());
-                return Ok(Lease::reused(connection, Arc::clone(self)));
-            }
-            state.shared = None;
+        if let Some(connection) = state.take(self.idle_timeout) {
+            return Ok(Lease::kept(connection, Arc::clone(self)));
         }
-        while let Some(unused) = state.idle.pop() {
-            if unused.connection.is_ready() && !unused.is_expired(now, self.idle_timeout) {
-                let connection = Connection::Http1(unused.connection);
-                return Ok(Lease::reused(connection, Arc::clone(self)));
-            }
-        }
-        while state
-            .waiting
-            .front()
-            .is_some_and(oneshot::Sender::is_closed)
-        {
-            state.waiting.pop_front();
-        }
+        state.forget_who_is_gone();
         let (waiting, arrival) = oneshot::channel();
         state.waiting.push_back(waiting);
         Err(Waiting {
-            arrival,
+            arrival: Arrival(arrival),
             turns: Arc::clone(&state.turns),
         })
+    }
+
+    /// A connection that is there by now.
+    pub(super) fn take_again(self: &Arc<Self>) -> Option<Lease> {
+        let connection = self.state().take(self.idle_timeout)?;
+        Some(Lease::kept(connection, Arc::clone(self)))
     }
 
     /// The connection has served a call.
@@ -126,7 +137,7 @@ impl Server {
                 return;
             };
             drop(state);
-            let lease = Lease::reused(Connection::Http1(connection), Arc::clone(self));
+            let lease = Lease::kept(Connection::Http1(connection), Arc::clone(self));
             match waiting.send(lease).map_err(|lease| lease.connection) {
                 Err(Connection::Http1(unwanted)) => connection = unwanted,
                 _ => return,
@@ -134,44 +145,55 @@ impl Server {
         }
     }
 
-    /// A new connection that is enough for all.
+    /// A new connection that is enough for all; where there is such a one already, that one.
     pub(super) fn share(self: &Arc<Self>, sender: Http2Sender) -> Lease {
+        let now = Instant::now();
         let mut state = self.state();
-        state.last_number += 1;
-        let connection = Http2 {
-            sender,
-            number: state.last_number,
+        let connection = match state.shared(now, self.idle_timeout) {
+            Some(connection) => connection,
+            None => {
+                state.last_number += 1;
+                let connection = Http2 {
+                    sender,
+                    number: state.last_number,
+                };
+                state.shared = Some(Unused {
+                    connection: connection.clone(),
+                    since: now,
+                });
+                // For when it is lost.
+                state.turns = Arc::new(Turns::new());
+                self.have_reaped(&mut state);
+                connection
+            }
         };
-        state.shared = Some(Unused {
-            connection: connection.clone(),
-            since: Instant::now(),
-        });
-        // For when it is lost.
-        state.turns = Arc::new(Turns::new());
-        self.have_reaped(&mut state);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        let lease = || Lease::new(Connection::Http2(connection.clone()), Arc::clone(self));
         for waiting in waiting {
+            let connection = Connection::Http2(connection.clone());
             // One that is gone needs none.
-            let _ = waiting.send(lease());
+            let _ = waiting.send(Lease::kept(connection, Arc::clone(self)));
         }
-        lease()
+        Lease::made(Connection::Http2(connection), Arc::clone(self))
     }
 
-    /// The server has chosen HTTP/1.1: each call needs a connection of its own.
-    pub(super) fn shares_none(&self) {
-        self.state().turns.end();
+    /// Who had a turn of `turns` has learned that the server speaks HTTP/1.1: each call needs a
+    /// connection of its own.
+    pub(super) fn shares_none(&self, turns: &Arc<Turns>) {
+        let state = self.state();
+        if Arc::ptr_eq(&state.turns, turns) {
+            turns.end();
+        }
     }
 
-    /// What was to be a connection is none, and `turns` is where it had its turn.
-    pub(super) fn has_failed(&self, turns: &Turns) {
+    /// Who had a turn of `turns` has no connection.
+    pub(super) fn has_failed(&self, turns: &Arc<Turns>) {
         let mut state = self.state();
-        // The one that failed is still there.
-        let waiting = state.waiting.iter().filter(|waiting| !waiting.is_closed());
-        if waiting.take(2).count() > 1 {
+        state.forget_who_is_gone();
+        // Most often, the one that failed is among them still.
+        if state.waiting.len() > 1 {
             turns.add_one();
-        } else if !turns.have_ended() {
+        } else if Arc::ptr_eq(&state.turns, turns) && !turns.have_ended() {
             state.turns = Arc::new(Turns::new());
         }
     }
@@ -219,6 +241,37 @@ impl Server {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A connection that can be used now.
+    fn take(&mut self, idle_timeout: Duration) -> Option<Connection> {
+        let now = Instant::now();
+        if let Some(shared) = self.shared(now, idle_timeout) {
+            return Some(Connection::Http2(shared));
+        }
+        while let Some(unused) = self.idle.pop() {
+            if unused.connection.is_ready() && !unused.is_expired(now, idle_timeout) {
+                return Some(Connection::Http1(unused.connection));
+            }
+        }
+        None
+    }
+
+    fn shared(&mut self, now: Instant, idle_timeout: Duration) -> Option<Http2> {
+        self.shared.take_if(|shared| {
+            !shared.connection.sender.is_ready() || shared.is_expired(now, idle_timeout)
+        });
+        let shared = self.shared.as_mut()?;
+        shared.since = now;
+        Some(shared.connection.clone())
+    }
+
+    fn forget_who_is_gone(&mut self) {
+        while self.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            self.waiting.pop_front();
+        }
     }
 }
 
