@@ -2,11 +2,13 @@ mod http_service;
 mod reply_reader;
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{BoxError, Call};
@@ -234,8 +236,11 @@ where
         // Here, so that a password in the request is not kept for as long as the call takes.
         let prepared = self.prepare(&request);
         drop(request);
-        async move {
-            let (http, reader) = prepared?;
+        let (http, reader) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Either::Left(ready(Err(error))),
+        };
+        Either::Right(async move {
             reader.starts().map_err(|timeout| reader.failed(timeout))?;
             // Apart from the call, because what is not ready has sent nothing.
             let ready = reader.call.before_deadline(service.ready()).await;
@@ -247,7 +252,7 @@ where
                 Ok(value) => Ok(finish(reply, value)),
                 Err(error) => Err(reader.undecodable(reply, error)),
             }
-        }
+        })
     }
 }
 

@@ -1,14 +1,13 @@
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::before_deadline::BeforeDeadline;
 use crate::connecting::Connections;
 use crate::observed::Observed;
+use crate::timeout::Timer;
 use crate::{Delivery, Failure, ReplyHead, Timeout, TimeoutScope};
 
 /// The absence of a deadline, as nanoseconds since the start: 584 years.
@@ -129,17 +128,14 @@ impl Call {
     /// # Errors
     ///
     /// [`Timeout`], of scope [`Call`](crate::TimeoutScope::Call), where the deadline came first.
-    pub async fn before_deadline<F: Future>(&self, future: F) -> Result<F::Output, Timeout> {
-        let mut future = pin!(future);
-        // What is there at once needs no timer.
-        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-            return Ok(output);
-        }
-        match self.deadline() {
-            None => Ok(future.await),
-            Some(deadline) => tokio::time::timeout_at(deadline, future)
-                .await
-                .map_err(|_| self.expired()),
+    pub fn before_deadline<F: Future>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = Result<F::Output, Timeout>> {
+        BeforeDeadline {
+            future,
+            timer: Timer::until(self.deadline()),
+            call: self,
         }
     }
 

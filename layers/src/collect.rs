@@ -1,5 +1,5 @@
 use std::fmt;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -203,16 +203,16 @@ impl<F, B> fmt::Debug for CollectFuture<F, B> {
 /// # Errors
 ///
 /// [`CollectError`] where the body is larger than `limit` bytes or breaks off.
-pub async fn collect<B>(
+pub fn collect<B>(
     reply: http::Response<B>,
     limit: usize,
     call: Call,
-) -> Result<http::Response<Bytes>, CollectError>
+) -> impl Future<Output = Result<http::Response<Bytes>, CollectError>>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    pin!(Reading::new(reply, limit, Some(call))).await
+    Reading::new(reply, limit, Some(call))
 }
 
 pin_project! {

@@ -73,6 +73,7 @@ mod attempt_span;
 mod attempt_timeout;
 mod auth;
 mod backoff;
+mod before_deadline;
 mod call;
 mod call_limit;
 mod call_span;
