@@ -1,5 +1,6 @@
 //! Quotas that several processes share.
 
+mod away;
 mod backend;
 mod clock;
 mod demand;

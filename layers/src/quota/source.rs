@@ -3,17 +3,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::away::Health;
 use super::clock::BackendClock;
 use super::demand::Demand;
 use super::held::Held;
-use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota, WhenAway};
-use crate::gcra::{Gcra, duration};
+use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
+use crate::Rate;
+use crate::gcra::duration;
 use crate::turnstile::{Decision, PermitSource};
-use crate::{Backoff, Rate};
-
-/// When a backend that is away is asked again.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// For a limit of time that is too long for the clock.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -33,10 +30,6 @@ pub(crate) struct SharedSource {
     lease: u32,
     horizon: Duration,
     max_pause: Duration,
-    away: WhenAway,
-    /// The share of this process.
-    share: Rate,
-    retry: Backoff,
 
     clock: Option<BackendClock>,
     held: Held,
@@ -53,17 +46,6 @@ pub(crate) struct SharedSource {
     is_watched: bool,
     late: u32,
     errands: Errands,
-}
-
-#[derive(Debug)]
-enum Health {
-    Up,
-    Away {
-        error: QuotaError,
-        failures: u32,
-        retry_at: Instant,
-        share: Option<Gcra>,
-    },
 }
 
 /// What is to be done elsewhere, as soon as the lock is released.
@@ -95,22 +77,15 @@ pub(super) enum Use {
 
 impl SharedSource {
     pub(crate) fn new(quota: &SharedQuota, max_pause: Duration, base: Instant) -> Self {
-        let instances = match quota.away {
-            WhenAway::LocalShare { instances } => instances,
-            WhenAway::FailOpen | WhenAway::FailClosed => 1,
-        };
         Self {
             base,
             rate: quota.granted_rate(),
             lease: quota.lease,
             horizon: quota.horizon,
             max_pause,
-            away: quota.away,
-            share: quota.rate.share(instances),
-            retry: Backoff::new(FIRST_RETRY, LAST_RETRY).unwrap_or_default(),
             clock: None,
             held: Held::new(signed(quota.lateness())),
-            health: Health::Up,
+            health: Health::new(quota.away, quota.rate),
             demand: Demand::new(),
             paused_until: None,
             announced_until: None,
@@ -157,8 +132,7 @@ impl SharedSource {
         match answer.and_then(|lease| self.take_in(sent, now, lease)) {
             Ok(granted) => {
                 answered.granted = granted;
-                answered.is_back = matches!(self.health, Health::Away { .. });
-                self.health = Health::Up;
+                answered.is_back = self.health.is_back();
             }
             Err(error) => {
                 self.fail(now, error.clone());
@@ -253,23 +227,7 @@ impl SharedSource {
     }
 
     fn fail(&mut self, now: Instant, error: QuotaError) {
-        let (failures, share) = match &mut self.health {
-            Health::Up => (1, None),
-            Health::Away {
-                failures, share, ..
-            } => (failures.saturating_add(1), share.take()),
-        };
-        let spread = self.retry.ceiling(failures) + self.retry.delay(failures);
-        let share = match (self.away, share) {
-            (WhenAway::LocalShare { .. }, None) => Some(Gcra::spent(self.share, now)),
-            (_, share) => share,
-        };
-        self.health = Health::Away {
-            error,
-            failures,
-            retry_at: now.checked_add(spread / 2).unwrap_or(now),
-            share,
-        };
+        self.health.fail(now, error);
         // Whoever answers next may be another machine.
         if self.held.len() == 0 {
             self.clock = None;
@@ -315,36 +273,19 @@ impl SharedSource {
         } else {
             Decision::Wait(duration(unsigned_nanos(wait)))
         };
-        if self.demand.wants_more(self.held.len()) && matches!(self.health, Health::Up) {
+        if self.demand.wants_more(self.held.len()) && !self.health.is_away() {
             self.ask(now);
         }
         Some(decision)
     }
 
     fn while_away(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
-        if matches!(self.health, Health::Away { retry_at, .. } if retry_at <= now) {
+        if self.health.is_due(now) {
             self.ask(now);
         }
-        let waiting = self.wait_for_answer(now);
         let is_asking = self.asking_until.is_some();
-        let Health::Away {
-            error,
-            retry_at,
-            share,
-            ..
-        } = &mut self.health
-        else {
-            return waiting;
-        };
-        match (self.away, share) {
-            (WhenAway::LocalShare { .. }, Some(share)) => share.poll_permit(now, cx),
-            (WhenAway::FailClosed, _) if is_asking => waiting,
-            (WhenAway::FailClosed, _) => {
-                let retry_after = retry_at.saturating_duration_since(now);
-                Poll::Ready(Decision::Unavailable(error.clone(), retry_after))
-            }
-            (WhenAway::FailOpen | WhenAway::LocalShare { .. }, _) => Poll::Ready(Decision::Granted),
-        }
+        let decision = self.health.decide(now, is_asking, cx);
+        decision.unwrap_or_else(|| self.wait_for_answer(now))
     }
 
     fn nanos(&self, at: Instant) -> i128 {
@@ -364,13 +305,11 @@ impl PermitSource for SharedSource {
         if let Some(decision) = self.look_at_held(now) {
             return Poll::Ready(decision);
         }
-        match self.health {
-            Health::Up => {
-                self.ask(now);
-                self.wait_for_answer(now)
-            }
-            Health::Away { .. } => self.while_away(now, cx),
+        if self.health.is_away() {
+            return self.while_away(now, cx);
         }
+        self.ask(now);
+        self.wait_for_answer(now)
     }
 
     fn earliest(&self, now: Instant, ahead: usize) -> Duration {
@@ -382,15 +321,10 @@ impl PermitSource for SharedSource {
         let held = self
             .clock
             .and_then(|clock| self.held.wait(ahead.min(last), clock, nanos));
-        let wait = match (held, &self.health) {
-            (Some(wait), _) => duration(unsigned_nanos(wait)),
-            (
-                None,
-                Health::Away {
-                    share: Some(share), ..
-                },
-            ) if self.asking_until.is_none() => share.earliest(now, ahead),
-            (None, _) => Duration::ZERO,
+        let wait = match held {
+            Some(wait) => duration(unsigned_nanos(wait)),
+            None if self.asking_until.is_none() => self.health.earliest(now, ahead),
+            None => Duration::ZERO,
         };
         paused.max(wait)
     }
