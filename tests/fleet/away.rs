@@ -189,6 +189,31 @@ pub(crate) fn a_connection_that_says_nothing_is_given_up() {
     });
 }
 
+pub(crate) fn what_is_granted_late_is_used() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    block_on(async {
+        let key = QuotaKey::named("away");
+        let granted = || server.field(key.as_str(), "granted");
+        let limiter = RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed));
+        recovers(&limiter).await;
+        let before = granted();
+        proxy.hold(true);
+        // The first one asks for a permit, the second only whether there is anybody.
+        for _ in 0..2 {
+            let error = send(&limiter).await.expect_err("no answer");
+            let limited = find_source::<RateLimited>(&*error).expect("typed");
+            tokio::time::sleep(limited.retry_after()).await;
+        }
+        assert_eq!(granted(), before + 1);
+        proxy.hold(false);
+        recovers(&limiter).await;
+        assert_eq!(granted(), before + 1);
+        recovers(&limiter).await;
+        assert_eq!(granted(), before + 2);
+    });
+}
+
 pub(crate) fn calls_end_at_their_own_deadline() {
     let server = Server::start();
     block_on(async {

@@ -59,6 +59,10 @@ const TESTS: &[Test] = &[
         away::a_connection_that_says_nothing_is_given_up,
     ),
     (
+        "what_is_granted_late_is_used",
+        away::what_is_granted_late_is_used,
+    ),
+    (
         "calls_end_at_their_own_deadline",
         away::calls_end_at_their_own_deadline,
     ),

@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Hands on what it is sent, on a loopback port of its own, until the test ends.
 pub(crate) struct Proxy {
@@ -16,6 +16,9 @@ struct State {
     connections: AtomicUsize,
     /// So many of the first connections hand on no answer any more.
     silent: AtomicUsize,
+    /// Whether answers have to wait.
+    holds: Mutex<bool>,
+    goes_on: Condvar,
     given_back: AtomicUsize,
 }
 
@@ -45,6 +48,12 @@ impl Proxy {
         self.state.silent.store(connections, Ordering::SeqCst);
     }
 
+    /// Every answer comes late: when this holds them no more.
+    pub(crate) fn hold(&self, holds: bool) {
+        *self.state.holds.lock().expect("not poisoned") = holds;
+        self.state.goes_on.notify_all();
+    }
+
     /// How often permits were given back. The answer to that is lost, each time, with the connection.
     pub(crate) fn given_back(&self) -> usize {
         self.state.given_back.load(Ordering::SeqCst)
@@ -70,6 +79,8 @@ fn hand_on(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     let state = Arc::clone(state);
     std::thread::spawn(move || {
         pump(server, client, |_| {
+            let holds = state.holds.lock().expect("not poisoned");
+            drop(state.goes_on.wait_while(holds, |holds| *holds));
             let is_silent = number < state.silent.load(Ordering::SeqCst);
             (!is_cut.load(Ordering::SeqCst)).then_some(!is_silent)
         });

@@ -34,7 +34,8 @@ pub trait Recorder: Send + Sync {
     }
 
     /// The backend of a [`SharedQuota`](crate::SharedQuota) was asked something, and has answered or
-    /// has not. Only the recorder of that quota is told.
+    /// has not. Only the recorder of that quota is told. Of an answer that comes after its time it is told
+    /// twice: `timeout`, then `late`.
     fn quota_asked(&self, asked: &QuotaAsked<'_>) {
         let _ = asked;
     }

@@ -17,9 +17,11 @@ use crate::Rate;
 /// by as much: so the law of the whole rate holds where permits are used, too.
 ///
 /// [`LocalQuota`](super::LocalQuota) is the one to read for how little that is. Limits of time are
-/// kept by who asks; a future may be dropped at any time, and what it was granted then lapses.
+/// kept by who asks; a future may be dropped at any time, and what it was granted then lapses. One that
+/// asks for permits is polled for longer than an answer is waited for, as what comes late may be used.
 pub trait QuotaBackend: fmt::Debug + Send + Sync + 'static {
-    /// Takes some permits of the quota, at least one and at most as many as are asked for.
+    /// Takes some permits of the quota, at least one and at most as many as are asked for; none for a
+    /// [probe](LeaseRequest::probe), which fails wherever another question would.
     ///
     /// # Errors
     ///
@@ -62,7 +64,7 @@ pub trait QuotaBackend: fmt::Debug + Send + Sync + 'static {
 pub struct LeaseRequest {
     /// How many permits the quota has for all together.
     pub rate: Rate,
-    /// How many permits are asked for, one at least.
+    /// How many permits are asked for; none by a [probe](Self::probe).
     pub permits: u32,
     /// Only the first permit may be one for a time that is further away than this, so that nobody
     /// has to wait for what others have merely kept.
@@ -77,6 +79,17 @@ impl LeaseRequest {
             rate,
             permits: permits.max(1),
             horizon,
+        }
+    }
+
+    /// Asks for no permit, but whether one could be asked for: that is how a backend that was away is
+    /// found to be back.
+    #[must_use]
+    pub fn probe(rate: Rate) -> Self {
+        Self {
+            rate,
+            permits: 0,
+            horizon: Duration::ZERO,
         }
     }
 }

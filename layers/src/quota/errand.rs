@@ -11,13 +11,16 @@ use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
 use crate::limiter::WeakLimiter;
 use crate::{QuotaAsked, QuotaQuestion};
 
+/// How long an answer is waited for though it is late.
+const LAST_LIMIT: Duration = Duration::from_secs(60);
+
 /// How long nobody has to want permits, at the least, until they are given back.
 const IDLE: Duration = Duration::from_millis(50);
 
 /// Starts what is to be done for a limiter.
 pub(crate) fn run(errands: &Errands, quota: &SharedQuota, limiter: impl FnOnce() -> WeakLimiter) {
-    if let Some(request) = errands.lease {
-        let question = Question::new(quota, limiter(), request);
+    if let Some((number, request)) = errands.lease {
+        let question = Question::new(quota, limiter(), number, request);
         // Dropped without an answer, it has failed.
         spawn(quota, question.ask());
     }
@@ -49,43 +52,83 @@ fn spawn(quota: &SharedQuota, task: impl Future<Output = ()> + Send + 'static) {
 struct Question {
     quota: SharedQuota,
     limiter: WeakLimiter,
+    number: u64,
     request: LeaseRequest,
     sent: Instant,
     is_open: bool,
+    /// Whether it was given up, but is waited for.
+    is_awaited: bool,
     is_watching: bool,
 }
 
 impl Question {
-    fn new(quota: &SharedQuota, limiter: WeakLimiter, request: LeaseRequest) -> Self {
+    fn new(quota: &SharedQuota, limiter: WeakLimiter, number: u64, request: LeaseRequest) -> Self {
         Self {
             quota: quota.clone(),
             limiter,
+            number,
             request,
             sent: Instant::now(),
             is_open: true,
+            is_awaited: false,
             is_watching: false,
         }
     }
 
     async fn ask(mut self) {
         self.sent = Instant::now();
-        let answer = in_time(&self.quota, self.quota.backend.lease(self.request)).await;
-        self.finish(&answer);
+        let quota = self.quota.clone();
+        let mut answer = quota.backend.lease(self.request);
+        let unused = match timeout(quota.timeout, &mut answer).await {
+            Ok(answer) => self.finish(answer),
+            Err(_) => {
+                let unused = self.finish(Err(QuotaError::new(QuotaFailure::Timeout, "")));
+                self.is_awaited = self.request.permits > 0
+                    && self.limiter.look(|source, _, _| source.awaits()) != Some(false);
+                match self.late(answer).await {
+                    Some(lease) => self.finish(Ok(lease)),
+                    None => unused,
+                }
+            }
+        };
+        if !unused.is_empty() {
+            give_back(&quota, unused).await;
+        }
         self.is_watching = self.limiter.look(|source, _, _| source.watch()) == Some(true);
         if self.is_watching {
             self.watch().await;
         }
     }
 
-    fn finish(&mut self, answer: &Result<Lease, QuotaError>) {
+    /// What is granted after its time: the backend does not know that nobody waits any more.
+    async fn late(
+        &mut self,
+        answer: impl Future<Output = Result<Lease, QuotaError>>,
+    ) -> Option<Lease> {
+        if !self.is_awaited {
+            return None;
+        }
+        let answer = timeout(LAST_LIMIT, answer).await;
+        self.await_no_more();
+        answer.ok()?.ok()
+    }
+
+    fn await_no_more(&mut self) {
+        if std::mem::take(&mut self.is_awaited) {
+            self.limiter.look(|source, _, _| source.awaits_no_more());
+        }
+    }
+
+    /// Hands the answer over, and tells what of it is to be given back.
+    fn finish(&mut self, answer: Result<Lease, QuotaError>) -> Vec<Duration> {
         self.is_open = false;
-        let sent = self.sent;
+        let (number, sent) = (self.number, self.sent);
         let answered = self.limiter.answer(|source, now| {
-            source.answered(sent, now, answer.as_ref().map_err(Clone::clone))
+            source.answered(number, sent, now, answer.as_ref().map_err(Clone::clone))
         });
-        // Nobody is left to use what was granted.
         let Some(answered) = answered else {
-            return;
+            // Nobody is left to use what was granted.
+            return answer.map_or_else(|_| Vec::new(), |lease| lease.permits().to_vec());
         };
         let notices = answer.as_ref().map_or(&[][..], Lease::notices);
         tell(
@@ -103,6 +146,7 @@ impl Question {
         if answered.is_back {
             info!("the quota's server answers again");
         }
+        answered.unused
     }
 
     /// Gives back what nobody wants any more.
@@ -127,8 +171,9 @@ impl Drop for Question {
         if self.is_open {
             let detail = "the runtime that was to ask has stopped";
             let error = QuotaError::new(QuotaFailure::Connection, detail);
-            self.finish(&Err(error));
+            self.finish(Err(error));
         }
+        self.await_no_more();
         if self.is_watching {
             self.limiter.look(|source, _, _| source.unwatch());
         }

@@ -33,7 +33,7 @@ impl fmt::Display for QuotaError {
         f.write_str(match self.failure {
             QuotaFailure::Connection => "there is no connection to the quota's server",
             QuotaFailure::Timeout => "the quota's server has not answered in time",
-            QuotaFailure::Late => "the answers of the quota's server come too late to be of use",
+            QuotaFailure::Late => "the answer of the quota's server came too late",
             QuotaFailure::ReadOnly => "the quota's server takes no writes",
             QuotaFailure::WrongType => "the key of the quota holds something else",
             QuotaFailure::Unready => "the quota's server is not ready",
@@ -59,7 +59,7 @@ pub enum QuotaFailure {
     Connection,
     /// There was no answer in time.
     Timeout,
-    /// There were answers, but each came so late that its permits had lapsed.
+    /// There was an answer, after its time, or with permits that had lapsed when they came.
     Late,
     /// The server takes no writes: it is a replica, or lacks replicas or a disk.
     ReadOnly,

@@ -53,6 +53,9 @@ impl QuotaBackend for LocalQuota {
             if state.paused_until > now {
                 return Lease::paused(duration(now), duration(state.paused_until));
             }
+            if request.permits == 0 {
+                return Lease::new(duration(now), Vec::new());
+            }
             let mut gcra = Gcra::new(request.rate, self.base);
             gcra.set_next(state.next);
             let permits = gcra.reserve(now, request.permits, request.horizon.as_nanos());

@@ -41,9 +41,9 @@ const SLACK: Duration = Duration::from_secs(1);
 /// ```
 ///
 /// Nothing is connected before the first permit is asked for; after that one connection is kept, on
-/// the runtime that asked, and made anew when it breaks, when three questions in a row were not answered
-/// in time, or when its server takes no writes any more. So a name that is pointed to another server is
-/// followed.
+/// the runtime that asked, and made anew when it breaks, when three questions in a row were given up
+/// without an answer, or when its server takes no writes any more. So a name that is pointed to another
+/// server is followed.
 ///
 /// Times are whole microseconds: an interval is rounded up to one, and no rate is above a million calls
 /// a second.

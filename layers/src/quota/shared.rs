@@ -53,8 +53,14 @@ const DEFAULT_HORIZON: Duration = Duration::from_secs(1);
 /// ```
 ///
 /// Questions are asked in tasks of the runtime that the call is polled on, which should go on running
-/// between calls. A call waits for an answer no longer than until its own deadline, nor than twice the
-/// [`timeout`](Self::timeout), whatever has become of who asked.
+/// between calls. A call waits for answers no longer than until its own deadline, nor than twice the
+/// [`timeout`](Self::timeout), or four times where the runtime that asks stands still.
+///
+/// A backend that has not answered in time is away, and calls do what [`WhenAway`] says. But it may have
+/// granted permits, so the answer is waited for in the background, for a minute at most and four at a time:
+/// what it grants for the time of the [`horizon`](Self::horizon) is held like any other permit, and the
+/// rest is given back. Meanwhile the backend is asked only whether it is there, for no permit: however
+/// slow it is, nothing is handed out that nobody uses.
 #[derive(Clone)]
 #[must_use]
 pub struct SharedQuota {
@@ -119,7 +125,7 @@ impl SharedQuota {
         self
     }
 
-    /// How long an answer of the backend may take. The default is 250 ms.
+    /// How long an answer of the backend may take, until it counts as away. The default is 250 ms.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self

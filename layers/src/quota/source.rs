@@ -18,6 +18,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// So many leases in a row whose permits had all lapsed when they came are as good as none.
 const LATE_LEASES: u32 = 3;
 
+/// So many answers are waited for at once though they are late.
+const MOST_AWAITED: u32 = 4;
+
 /// Permits of a [`SharedQuota`]: those that are held, and what to ask for.
 ///
 /// It does no I/O: what is to be asked elsewhere is among the [`Errands`], which are run by who has
@@ -40,18 +43,30 @@ pub(crate) struct SharedSource {
     announced_until: Option<Instant>,
     /// How long an answer is waited for before the question is given up.
     patience: Duration,
-    /// Until when there should be an answer. Who asked may be in a runtime that stands still.
-    asking_until: Option<Instant>,
+    asking: Option<Asking>,
+    questions: u64,
+    /// How many answers are waited for though their questions were given up.
+    awaited: u32,
     /// Whether a task looks after what is held.
     is_watched: bool,
     late: u32,
     errands: Errands,
 }
 
+/// The question that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Asking {
+    number: u64,
+    /// Until when there should be an answer. Who asked may be in a runtime that stands still.
+    until: Instant,
+    permits: u32,
+}
+
 /// What is to be done elsewhere, as soon as the lock is released.
 #[derive(Debug, Default)]
 pub(crate) struct Errands {
-    pub(super) lease: Option<LeaseRequest>,
+    /// The number of the question, too.
+    pub(super) lease: Option<(u64, LeaseRequest)>,
     pub(super) pause: Option<Duration>,
 }
 
@@ -63,6 +78,8 @@ pub(super) struct Answered {
     pub(super) error: Option<QuotaError>,
     /// Whether the backend was away before this.
     pub(super) is_back: bool,
+    /// What can't be used, and may be given back.
+    pub(super) unused: Vec<Duration>,
 }
 
 /// What has become of a lease since somebody last looked.
@@ -91,7 +108,9 @@ impl SharedSource {
             announced_until: None,
             // Who asks has a limit of his own, and should come first.
             patience: quota.timeout.saturating_mul(2).min(LONGEST_PATIENCE),
-            asking_until: None,
+            asking: None,
+            questions: 0,
+            awaited: 0,
             is_watched: false,
             late: 0,
             errands: Errands::default(),
@@ -116,31 +135,54 @@ impl SharedSource {
         }
     }
 
+    /// What came of the question of this number.
     pub(super) fn answered(
         &mut self,
+        number: u64,
         sent: Instant,
         now: Instant,
         answer: Result<&Lease, QuotaError>,
     ) -> Answered {
-        self.asking_until = None;
+        let asked = self.asking.take_if(|asking| asking.number == number);
         let mut answered = Answered {
             granted: 0,
             lapsed: 0,
             error: None,
             is_back: false,
+            unused: Vec::new(),
         };
-        match answer.and_then(|lease| self.take_in(sent, now, lease)) {
-            Ok(granted) => {
-                answered.granted = granted;
-                answered.is_back = self.health.is_back();
+        match (asked, answer) {
+            (Some(asked), Ok(lease)) => match self.take_in(asked.permits, sent, now, lease) {
+                Ok(granted) => {
+                    answered.granted = granted;
+                    answered.is_back = self.health.is_back();
+                }
+                Err(error) => answered.error = Some(error),
+            },
+            (None, Ok(lease)) => {
+                answered.granted = count(lease.permits().len());
+                answered.error = Some(QuotaError::new(QuotaFailure::Late, ""));
+                answered.unused = self.take_in_late(sent, now, lease);
             }
-            Err(error) => {
-                self.fail(now, error.clone());
-                answered.error = Some(error);
-            }
+            (_, Err(error)) => answered.error = Some(error),
+        }
+        if let (Some(_), Some(error)) = (asked, &answered.error) {
+            self.fail(now, error.clone());
         }
         answered.lapsed = self.held.take_lapsed();
         answered
+    }
+
+    /// Whether the answer to a question that was given up is worth waiting for: what it grants is lost to
+    /// all otherwise. Who is told so says when he does [no more](Self::awaits_no_more).
+    pub(super) fn awaits(&mut self) -> bool {
+        let awaits = self.awaited < MOST_AWAITED;
+        self.awaited += u32::from(awaits);
+        awaits
+    }
+
+    pub(super) fn awaits_no_more(&mut self) {
+        self.awaited = self.awaited.saturating_sub(1);
     }
 
     /// Whether there is something to watch that nobody watches yet; who is told so does.
@@ -161,7 +203,7 @@ impl SharedSource {
         }
         let is_used = *used_before != self.demand.used_in_all();
         *used_before = self.demand.used_in_all();
-        if self.asking_until.is_some() || is_awaited || is_used {
+        if self.asking.is_some() || is_awaited || is_used {
             return Use::Going;
         }
         match self.take_unused(now) {
@@ -181,32 +223,28 @@ impl SharedSource {
         unused.into_iter().map(unsigned).collect()
     }
 
-    fn take_in(&mut self, sent: Instant, now: Instant, lease: &Lease) -> Result<u32, QuotaError> {
-        let (asked_at, came_at) = (self.nanos(sent), self.nanos(now));
-        let backend = signed(lease.now());
-        let known = self.clock;
-        let observed = known.and_then(|clock| clock.observe(asked_at, came_at, backend));
-        if known.is_some() && observed.is_none() {
+    fn take_in(
+        &mut self,
+        asked: u32,
+        sent: Instant,
+        now: Instant,
+        lease: &Lease,
+    ) -> Result<u32, QuotaError> {
+        let clock = self.observed(sent, now, lease).unwrap_or_else(|| {
             // They are for times of another clock.
             self.held.clear();
-        }
-        let clock = observed.unwrap_or_else(|| BackendClock::new(asked_at, came_at, backend));
+            self.new_clock(sent, now, lease)
+        });
         self.clock = Some(clock);
-        if let Some(until) = lease.paused_until() {
-            let wait = duration(unsigned_nanos(clock.until(signed(until), came_at)));
-            self.paused_until = now.checked_add(wait.min(self.max_pause));
-            // They belong to a time at which nobody may go.
-            self.held.clear();
-            self.demand.start_over();
+        if self.is_paused(clock, now, lease) || (asked == 0 && lease.permits().is_empty()) {
             return Ok(0);
         }
         if lease.permits().is_empty() {
             let detail = "an answer without a permit and without a pause";
             return Err(QuotaError::new(QuotaFailure::Invalid, detail));
         }
-        let most = usize::try_from(self.lease).unwrap_or(usize::MAX);
-        let room = most.saturating_sub(self.held.len()).max(1);
-        let permits = lease.permits().iter().take(room);
+        let came_at = self.nanos(now);
+        let permits = lease.permits().iter().take(self.room().max(1));
         let granted = permits.len();
         self.held.add(permits.map(|from| signed(*from)));
         self.held.lapse(clock, came_at);
@@ -223,7 +261,67 @@ impl SharedSource {
         let lasts = self.held.wait(last, clock, came_at).unwrap_or(0);
         let lasts_until = now.checked_add(duration(unsigned_nanos(lasts)));
         self.demand.leased(self.held.len(), now, lasts_until);
-        Ok(u32::try_from(granted).unwrap_or(u32::MAX))
+        Ok(count(granted))
+    }
+
+    /// Keeps of a late answer what is soon of use, and tells what is to be given back.
+    ///
+    /// Given back, a permit seldom reaches anybody: others have been granted some after it. So it is kept
+    /// here, even while the backend is away; but not for so long that calls wait for it which would go by
+    /// the choice for that.
+    fn take_in_late(&mut self, sent: Instant, now: Instant, lease: &Lease) -> Vec<Duration> {
+        let clock = match self.clock {
+            Some(_) => self.observed(sent, now, lease),
+            None => Some(self.new_clock(sent, now, lease)),
+        };
+        // It may come from the machine that was the backend before.
+        let Some(clock) = clock else {
+            return lease.permits().to_vec();
+        };
+        self.clock = Some(clock);
+        if self.is_paused(clock, now, lease) {
+            return Vec::new();
+        }
+        let (came_at, horizon) = (self.nanos(now), signed(self.horizon));
+        let asked = self.asking.map_or(0, |asking| asking.permits);
+        let room = self.room().saturating_sub(size(asked));
+        let is_soon = |from: &&Duration| clock.until(signed(**from), came_at) <= horizon;
+        let permits = lease.permits();
+        let kept = permits.iter().take(room).take_while(is_soon).count();
+        let (kept, unused) = permits.split_at_checked(kept).unwrap_or_default();
+        self.held.add(kept.iter().map(|from| signed(*from)));
+        self.held.lapse(clock, came_at);
+        unused.to_vec()
+    }
+
+    /// How many more may be held.
+    fn room(&self) -> usize {
+        size(self.lease).saturating_sub(self.held.len())
+    }
+
+    /// The backend's clock after this answer, where it is still the same one.
+    fn observed(&self, sent: Instant, now: Instant, lease: &Lease) -> Option<BackendClock> {
+        let (sent, now) = (self.nanos(sent), self.nanos(now));
+        self.clock?.observe(sent, now, signed(lease.now()))
+    }
+
+    fn new_clock(&self, sent: Instant, now: Instant, lease: &Lease) -> BackendClock {
+        BackendClock::new(self.nanos(sent), self.nanos(now), signed(lease.now()))
+    }
+
+    /// Whether all pause, which is kept to then.
+    fn is_paused(&mut self, clock: BackendClock, now: Instant, lease: &Lease) -> bool {
+        let Some(until) = lease.paused_until() else {
+            return false;
+        };
+        let wait = clock.until(signed(until), self.nanos(now));
+        let wait = duration(unsigned_nanos(wait));
+        let until = now.checked_add(wait.min(self.max_pause));
+        self.paused_until = self.paused_until.max(until);
+        // They belong to a time at which nobody may go.
+        self.held.clear();
+        self.demand.start_over();
+        true
     }
 
     fn fail(&mut self, now: Instant, error: QuotaError) {
@@ -235,21 +333,31 @@ impl SharedSource {
         self.demand.start_over();
     }
 
-    /// Asks for as many as are worth it.
+    /// Asks for as many as are worth it; of one that is away, whether it is back. Each process asks that
+    /// again and again, and might never use what it was granted.
     fn ask(&mut self, now: Instant) {
-        if self.asking_until.is_some() {
+        if self.asking.is_some() {
             return;
         }
-        self.asking_until = Some(now.checked_add(self.patience).unwrap_or(now));
-        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
-        let permits = self.demand.learn(now, self.lease).saturating_sub(held);
-        self.errands.lease = Some(LeaseRequest::new(self.rate, permits, self.horizon));
+        let request = if self.health.is_away() {
+            LeaseRequest::probe(self.rate)
+        } else {
+            let wanted = self.demand.learn(now, self.lease);
+            let permits = wanted.saturating_sub(count(self.held.len()));
+            LeaseRequest::new(self.rate, permits, self.horizon)
+        };
+        self.questions = self.questions.wrapping_add(1);
+        self.asking = Some(Asking {
+            number: self.questions,
+            until: now.checked_add(self.patience).unwrap_or(now),
+            permits: request.permits,
+        });
+        self.errands.lease = Some((self.questions, request));
     }
 
     /// Gives up a question that nobody answers.
     fn give_up(&mut self, now: Instant) {
-        if self.asking_until.is_some_and(|until| until <= now) {
-            self.asking_until = None;
+        if self.asking.take_if(|asking| asking.until <= now).is_some() {
             let detail = "the runtime that asked may stand still";
             self.fail(now, QuotaError::new(QuotaFailure::Timeout, detail));
         }
@@ -257,7 +365,7 @@ impl SharedSource {
 
     /// There is nothing to do until there is an answer, or should be.
     fn wait_for_answer(&self, now: Instant) -> Poll<Decision> {
-        let until = self.asking_until.unwrap_or(now);
+        let until = self.asking.map_or(now, |asking| asking.until);
         Poll::Ready(Decision::Wait(until.saturating_duration_since(now)))
     }
 
@@ -283,7 +391,7 @@ impl SharedSource {
         if self.health.is_due(now) {
             self.ask(now);
         }
-        let is_asking = self.asking_until.is_some();
+        let is_asking = self.asking.is_some();
         let decision = self.health.decide(now, is_asking, cx);
         decision.unwrap_or_else(|| self.wait_for_answer(now))
     }
@@ -323,7 +431,7 @@ impl PermitSource for SharedSource {
             .and_then(|clock| self.held.wait(ahead.min(last), clock, nanos));
         let wait = match held {
             Some(wait) => duration(unsigned_nanos(wait)),
-            None if self.asking_until.is_none() => self.health.earliest(now, ahead),
+            None if self.asking.is_none() => self.health.earliest(now, ahead),
             None => Duration::ZERO,
         };
         paused.max(wait)
@@ -341,4 +449,12 @@ fn unsigned_nanos(nanos: i128) -> u128 {
 
 fn unsigned(nanos: i128) -> Duration {
     duration(unsigned_nanos(nanos))
+}
+
+fn count(permits: usize) -> u32 {
+    u32::try_from(permits).unwrap_or(u32::MAX)
+}
+
+fn size(permits: u32) -> usize {
+    usize::try_from(permits).unwrap_or(usize::MAX)
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 
 mod away;
+mod late;
 mod law;
 mod pause;
 
@@ -39,7 +40,7 @@ enum Trouble {
 #[derive(Debug)]
 struct Remote {
     quota: LocalQuota,
-    trip: Duration,
+    trip: Mutex<Duration>,
     offset: Mutex<Duration>,
     trouble: Mutex<Trouble>,
     notice: Mutex<Option<QuotaNotice>>,
@@ -56,7 +57,7 @@ impl Net {
     fn new(trip: Duration) -> Self {
         Self(Arc::new(Remote {
             quota: LocalQuota::new(),
-            trip,
+            trip: Mutex::new(trip),
             offset: Mutex::new(Duration::from_secs(1_700_000_000)),
             trouble: Mutex::new(Trouble::None),
             notice: Mutex::new(None),
@@ -64,6 +65,15 @@ impl Net {
             granted: AtomicU32::new(0),
             returned: AtomicU32::new(0),
         }))
+    }
+
+    /// Half of an exchange takes so long from now on.
+    fn takes(&self, trip: Duration) {
+        *self.0.trip.lock().expect("not poisoned") = trip;
+    }
+
+    fn half(&self) -> Duration {
+        *self.0.trip.lock().expect("not poisoned")
     }
 
     fn set(&self, trouble: Trouble) {
@@ -79,7 +89,7 @@ impl Net {
     }
 
     async fn trip(&self) -> Result<(), QuotaError> {
-        sleep(self.0.trip).await;
+        sleep(self.half()).await;
         let trouble = *self.0.trouble.lock().expect("not poisoned");
         match trouble {
             Trouble::None => Ok(()),
@@ -102,7 +112,7 @@ impl QuotaBackend for Net {
         self.0.leases.fetch_add(1, Ordering::SeqCst);
         self.trip().await?;
         let lease = self.0.quota.lease(request).await?;
-        sleep(self.0.trip).await;
+        sleep(self.half()).await;
         let granted = u32::try_from(lease.permits().len()).expect("few");
         self.0.granted.fetch_add(granted, Ordering::SeqCst);
         let offset = self.offset();

@@ -27,8 +27,22 @@ pub(super) struct Connection {
 #[derive(Default)]
 struct Current {
     manager: Option<ConnectionManager>,
+    /// How many there were before it: a question may outlast the connection that it went over.
+    number: u64,
     /// How many questions in a row were given up without an answer.
     unanswered: u32,
+}
+
+impl Current {
+    /// Makes room for another connection, unless that has been done since this one was the current one.
+    fn replace(&mut self, number: u64) {
+        if self.number == number {
+            *self = Self {
+                number: number.wrapping_add(1),
+                ..Self::default()
+            };
+        }
+    }
 }
 
 impl Connection {
@@ -59,15 +73,15 @@ impl Connection {
         key: &str,
         question: &str,
         numbers: &[i64],
-        may_repeat: bool,
+        mut may_repeat: bool,
     ) -> Result<(Vec<i64>, bool), QuotaError> {
         if Handle::try_current().is_err() {
             let detail = "it needs a tokio runtime";
             return Err(QuotaError::new(QuotaFailure::Connection, detail));
         }
         loop {
-            let (manager, is_new) = self.manager().map_err(|error| failure::of(&error))?;
-            let unanswered = Unanswered(self);
+            let (manager, number, is_new) = self.manager().map_err(|error| failure::of(&error))?;
+            let unanswered = Unanswered(self, number);
             let answer = self.try_run(manager, key, question, numbers).await;
             unanswered.answered();
             let error = match answer {
@@ -75,11 +89,12 @@ impl Connection {
                 Err(error) => failure::of(&error),
             };
             if failure::calls_for_another_connection(error.failure()) {
-                self.lock().manager = None;
+                self.lock().replace(number);
             }
             if is_new || !may_repeat || error.failure() != QuotaFailure::Connection {
                 return Err(error);
             }
+            may_repeat = false;
         }
     }
 
@@ -112,11 +127,11 @@ impl Connection {
         Ok((answer, is_sent_again && had_script))
     }
 
-    /// The connection, and whether it is a new one.
-    fn manager(&self) -> Result<(ConnectionManager, bool), RedisError> {
+    /// The connection, its number, and whether it is a new one.
+    fn manager(&self) -> Result<(ConnectionManager, u64, bool), RedisError> {
         let mut current = self.lock();
         if let Some(manager) = &current.manager {
-            return Ok((manager.clone(), false));
+            return Ok((manager.clone(), current.number, false));
         }
         if let ConnectionAddr::TcpTls { .. } = self.client.get_connection_info().addr() {
             choose_crypto();
@@ -128,7 +143,7 @@ impl Connection {
             .set_response_timeout(None);
         let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
         current.manager = Some(new.clone());
-        Ok((new, true))
+        Ok((new, current.number, true))
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -136,12 +151,17 @@ impl Connection {
     }
 }
 
-/// A question that is under way. Dropped without an answer, it was given up.
-struct Unanswered<'a>(&'a Connection);
+/// A question that is under way, over the connection of this number. Dropped without an answer, it was
+/// given up.
+struct Unanswered<'a>(&'a Connection, u64);
 
 impl Unanswered<'_> {
     fn answered(self) {
-        self.0.lock().unanswered = 0;
+        let mut current = self.0.lock();
+        if current.number == self.1 {
+            current.unanswered = 0;
+        }
+        drop(current);
         std::mem::forget(self);
     }
 }
@@ -149,9 +169,11 @@ impl Unanswered<'_> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let mut current = self.0.lock();
-        current.unanswered = current.unanswered.saturating_add(1);
+        if current.number == self.1 {
+            current.unanswered = current.unanswered.saturating_add(1);
+        }
         if current.unanswered >= MOST_UNANSWERED {
-            *current = Current::default();
+            current.replace(self.1);
         }
     }
 }

@@ -71,8 +71,9 @@ if known > now and next < known then
   lost = exists and 2 or 1
   next = known
 end
-if paused > now then
-  if lost > 0 then
+-- Who asks for none wants to know whether it could be written.
+if paused > now or permits == 0 then
+  if lost > 0 or permits == 0 then
     save(0)
   end
   return {now, next - now, 0, 0, paused, lost}
