@@ -65,6 +65,14 @@ impl Fleet {
         }
     }
 
+    /// Lets the workers end, and listens until they have.
+    pub(crate) fn finish(&mut self) {
+        for child in &mut self.children {
+            drop(child.stdin.take());
+        }
+        self.listen_until(|told| told.iter().all(|told| told.has_ended));
+    }
+
     pub(crate) fn kill(&mut self, worker: usize) {
         let child = &mut self.children[worker];
         child.kill().expect("it runs");
@@ -84,7 +92,7 @@ impl Drop for Fleet {
 fn start(task: &Task, worker: usize, sender: Sender<(usize, Report)>) -> Child {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .env(Task::VARIABLE, task.to_string())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("a worker");

@@ -87,10 +87,12 @@ fn main() -> ExitCode {
     }
     if server::program().is_none() {
         let required = std::env::var_os("IDPFLARE_REQUIRE_REDIS").is_some_and(|value| value == "1");
-        println!("fleet: skipped, there is no redis-server or valkey-server on the path");
+        let missing = "there is no redis-server or valkey-server on the path";
         return if required {
+            println!("fleet: failed, {missing}");
             ExitCode::FAILURE
         } else {
+            println!("fleet: skipped, {missing}");
             ExitCode::SUCCESS
         };
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{poll_fn, ready};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,10 +22,12 @@ pub(crate) struct Task {
     pub(crate) calls_per_second: u32,
     pub(crate) burst: u32,
     pub(crate) lease: u32,
-    /// How often it calls, in all.
-    pub(crate) calls: u64,
+    /// How often it calls, in all; without, until its input ends.
+    pub(crate) calls: Option<u64>,
     /// How many calls at a time.
     pub(crate) callers: u64,
+    /// How long an answer of the server may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Task {
@@ -41,8 +43,9 @@ impl Task {
             calls_per_second: word().parse().expect("a number"),
             burst: word().parse().expect("a number"),
             lease: word().parse().expect("a number"),
-            calls: word().parse().expect("a number"),
+            calls: word().parse().ok(),
             callers: word().parse().expect("a number"),
+            timeout: Duration::from_millis(word().parse().expect("a number")),
         })
     }
 
@@ -67,10 +70,13 @@ impl fmt::Display for Task {
             lease,
             calls,
             callers,
+            timeout,
         } = self;
+        let calls = calls.map_or("-".to_owned(), |calls| calls.to_string());
+        let timeout = timeout.as_millis();
         write!(
             f,
-            "{url} {quota} {calls_per_second} {burst} {lease} {calls} {callers}"
+            "{url} {quota} {calls_per_second} {burst} {lease} {calls} {callers} {timeout}"
         )
     }
 }
@@ -181,9 +187,17 @@ async fn work(task: &Task) {
         asking: Arc::clone(&asking),
     };
     let quota = SharedQuota::new(task.rate(), telling, WhenAway::FailClosed);
-    let quota = quota.expect("a quota").lease(task.lease).recorder(Lapses);
-    let limiter = RateLimiter::from(quota);
-    let left = Arc::new(AtomicU64::new(task.calls));
+    let quota = quota.expect("a quota").lease(task.lease);
+    let limiter = RateLimiter::from(quota.timeout(task.timeout).recorder(Lapses));
+    let left = Arc::new(AtomicU64::new(task.calls.unwrap_or(u64::MAX)));
+    std::thread::spawn({
+        let left = Arc::clone(&left);
+        move || {
+            // Nothing is written to it: it ends where no more calls are wanted, or nobody is left.
+            let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+            left.store(0, Ordering::SeqCst);
+        }
+    });
     let callers: Vec<_> = (0..task.callers)
         .map(|_| tokio::spawn(call(limiter.clone(), Arc::clone(&left))))
         .collect();
