@@ -39,6 +39,10 @@ const TESTS: &[Test] = &[
         order::what_is_given_back_is_granted_again,
     ),
     (
+        "what_is_given_back_in_a_pause_is_no_burst_after_it",
+        order::what_is_given_back_in_a_pause_is_no_burst_after_it,
+    ),
+    (
         "what_others_hold_is_not_given_back",
         order::what_others_hold_is_not_given_back,
     ),

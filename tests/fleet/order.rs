@@ -131,6 +131,25 @@ pub(crate) fn what_is_given_back_is_granted_again() {
     });
 }
 
+pub(crate) fn what_is_given_back_in_a_pause_is_no_burst_after_it() {
+    let server = Server::start();
+    block_on(async {
+        let key = QuotaKey::named("back in a pause");
+        let quota = quota(&server, "back in a pause");
+        let rate = rate(HOUR, 5);
+        let request = LeaseRequest::new(rate, 9, 1000 * HOUR);
+        let lease = quota.lease(request).await.expect("a lease");
+        quota.pause(rate, 2 * HOUR).await.expect("a pause");
+        let given_back = quota.give_back(rate, lease.permits()[5..].to_vec());
+        given_back.await.expect("taken back");
+        let field = |name| server.field(key.as_str(), name);
+        let hour = i64::try_from(HOUR.as_micros()).expect("fits");
+        let saved_up = field("paused") + 4 * hour - field("next");
+        assert!(saved_up <= 0 && saved_up > -hour, "{saved_up} us");
+        assert_eq!(field("granted"), 9 - 2);
+    });
+}
+
 pub(crate) fn what_others_hold_is_not_given_back() {
     let server = Server::start();
     block_on(async {

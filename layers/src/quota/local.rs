@@ -73,6 +73,9 @@ impl QuotaBackend for LocalQuota {
                     break;
                 }
             }
+            if state.paused_until > 0 {
+                gcra.empty_at(state.paused_until);
+            }
             state.next = gcra.next();
         });
         Ok(())

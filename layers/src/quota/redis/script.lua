@@ -56,6 +56,10 @@ if question == 'give_back' then
   -- Only what was granted last, and is still to come.
   if next == last + capacity and last > now then
     count = math.min(count, math.ceil((last - now) / interval))
+    if paused > 0 then
+      -- Still nothing is saved up over a pause.
+      count = math.max(0, math.min(count, math.floor((next - paused - capacity + interval) / interval)))
+    end
     next = next - count * interval
     save(-count)
   else
