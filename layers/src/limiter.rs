@@ -100,7 +100,8 @@ impl RateLimiter {
 
     /// Lets no further call through for so long, in any clone; at most for the limit that
     /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first. Where the quota is
-    /// [shared](Self::shared), the other processes are told to pause, too.
+    /// [shared](Self::shared), the other processes are told to pause, too: by a task of the tokio runtime
+    /// that this is called in. Outside of one they are not told, and only clones pause.
     ///
     /// It never shortens a pause that there is already. One of zero only makes one call go first.
     pub fn pause(&self, wait: Duration) {

@@ -21,7 +21,22 @@ pub(super) struct Health {
     policy: WhenAway,
     /// The share of this process.
     share: Rate,
-    retry: Backoff,
+    retry: Retry,
+}
+
+/// When who was not answered asks again.
+#[derive(Debug)]
+pub(super) struct Retry(Backoff);
+
+impl Retry {
+    pub(super) fn new() -> Self {
+        Self(Backoff::new(FIRST_RETRY, LAST_RETRY).unwrap_or_default())
+    }
+
+    /// After so many failures in a row: later each time, and spread over the second half of that.
+    pub(super) fn after(&self, failures: u32) -> Duration {
+        (self.0.ceiling(failures) + self.0.delay(failures)) / 2
+    }
 }
 
 #[derive(Debug)]
@@ -43,7 +58,7 @@ impl Health {
             away: None,
             policy,
             share: rate.share(instances),
-            retry: Backoff::new(FIRST_RETRY, LAST_RETRY).unwrap_or_default(),
+            retry: Retry::new(),
         }
     }
 
@@ -61,7 +76,7 @@ impl Health {
             None => (1, None),
             Some(away) => (away.failures.saturating_add(1), away.share),
         };
-        let spread = self.retry.ceiling(failures) + self.retry.delay(failures);
+        let retry_at = now.checked_add(self.retry.after(failures));
         let share = match (self.policy, share) {
             (WhenAway::LocalShare { .. }, None) => Some(Gcra::spent(self.share, now)),
             (_, share) => share,
@@ -69,7 +84,7 @@ impl Health {
         self.away = Some(Away {
             error,
             failures,
-            retry_at: now.checked_add(spread / 2).unwrap_or(now),
+            retry_at: retry_at.unwrap_or(now),
             share,
         });
     }

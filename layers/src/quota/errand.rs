@@ -6,8 +6,9 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, Span, info, info_span, warn};
 
+use super::away::Retry;
 use super::source::{Errands, Use};
-use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
+use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota, SharedSource};
 use crate::limiter::WeakLimiter;
 use crate::{QuotaAsked, QuotaQuestion};
 
@@ -18,14 +19,20 @@ const LAST_LIMIT: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_millis(50);
 
 /// Starts what is to be done for a limiter.
-pub(crate) fn run(errands: &Errands, quota: &SharedQuota, limiter: impl FnOnce() -> WeakLimiter) {
+pub(crate) fn run(errands: &Errands, quota: &SharedQuota, limiter: impl Fn() -> WeakLimiter) {
     if let Some((number, request)) = errands.lease {
         let question = Question::new(quota, limiter(), number, request);
         // Dropped without an answer, it has failed.
         spawn(quota, question.ask());
     }
-    if let Some(wait) = errands.pause {
-        spawn(quota, pause(quota.clone(), wait));
+    if let Some(until) = errands.pause {
+        let announcement = Announcement {
+            quota: quota.clone(),
+            limiter: limiter(),
+            until,
+            is_made: false,
+        };
+        spawn(quota, announcement.make());
     }
 }
 
@@ -58,7 +65,8 @@ struct Question {
     is_open: bool,
     /// Whether it was given up, but is waited for.
     is_awaited: bool,
-    is_watching: bool,
+    /// The number that it has as the watcher of what is held.
+    watches: Option<u64>,
 }
 
 impl Question {
@@ -71,7 +79,7 @@ impl Question {
             sent: Instant::now(),
             is_open: true,
             is_awaited: false,
-            is_watching: false,
+            watches: None,
         }
     }
 
@@ -94,9 +102,14 @@ impl Question {
         if !unused.is_empty() {
             give_back(&quota, unused).await;
         }
-        self.is_watching = self.limiter.look(|source, _, _| source.watch()) == Some(true);
-        if self.is_watching {
-            self.watch().await;
+        let often = quota.lateness().max(IDLE);
+        let within = often.saturating_mul(4);
+        let watches = self
+            .limiter
+            .look(|source, _, now| source.watch(now, within));
+        self.watches = watches.flatten();
+        if let Some(number) = self.watches {
+            self.watch(number, often, within).await;
         }
     }
 
@@ -150,13 +163,12 @@ impl Question {
     }
 
     /// Gives back what nobody wants any more.
-    async fn watch(&self) {
-        let often = self.quota.lateness().max(IDLE);
+    async fn watch(&self, number: u64, often: Duration, within: Duration) {
         let mut used = 0;
         loop {
-            let found = self
-                .limiter
-                .look(|source, is_awaited, now| source.look(now, &mut used, is_awaited));
+            let found = self.limiter.look(|source, is_awaited, now| {
+                source.look(number, now, within, &mut used, is_awaited)
+            });
             match found {
                 Some(Use::Going) => sleep(often).await,
                 Some(Use::Idle(unused)) => give_back(&self.quota, unused).await,
@@ -174,15 +186,53 @@ impl Drop for Question {
             self.finish(Err(error));
         }
         self.await_no_more();
-        if self.is_watching {
-            self.limiter.look(|source, _, _| source.unwatch());
+        if let Some(number) = self.watches {
+            self.limiter.look(|source, _, _| source.unwatch(number));
         }
     }
 }
 
-async fn pause(quota: SharedQuota, wait: Duration) {
-    let question = quota.backend.pause(quota.granted_rate(), wait);
-    ask(&quota, QuotaQuestion::Pause, question).await;
+/// A pause that all are to be told of. Dropped before they are, it is for who learns of it next.
+struct Announcement {
+    quota: SharedQuota,
+    limiter: WeakLimiter,
+    until: Instant,
+    is_made: bool,
+}
+
+impl Announcement {
+    /// Tells all, and tries again for as long as the pause lasts: who knows of it makes no calls, which
+    /// could notice that the backend is back.
+    async fn make(mut self) {
+        let retry = Retry::new();
+        for failures in 1.. {
+            let left = self.until.saturating_duration_since(Instant::now());
+            let is_over =
+                left.is_zero() || self.look(|source, until| source.announces(until)) == Some(false);
+            if is_over {
+                return;
+            }
+            let rate = self.quota.granted_rate();
+            let question = self.quota.backend.pause(rate, left);
+            self.is_made = ask(&self.quota, QuotaQuestion::Pause, question).await;
+            if self.is_made {
+                return;
+            }
+            sleep(retry.after(failures)).await;
+        }
+    }
+
+    fn look<T>(&self, act: impl FnOnce(&mut SharedSource, Instant) -> T) -> Option<T> {
+        self.limiter.look(|source, _, _| act(source, self.until))
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.look(SharedSource::unannounced);
+        }
+    }
 }
 
 async fn give_back(quota: &SharedQuota, unused: Vec<Duration>) {
@@ -190,12 +240,12 @@ async fn give_back(quota: &SharedQuota, unused: Vec<Duration>) {
     ask(quota, QuotaQuestion::GiveBack, question).await;
 }
 
-/// Asks what nobody waits for.
+/// Asks what nobody waits for, and tells whether it was done.
 async fn ask(
     quota: &SharedQuota,
     question: QuotaQuestion,
     answer: impl Future<Output = Result<(), QuotaError>>,
-) {
+) -> bool {
     let sent = Instant::now();
     let error = in_time(quota, answer).await.err();
     let asked = QuotaAsked {
@@ -207,6 +257,7 @@ async fn ask(
         duration: sent.elapsed(),
     };
     tell(quota, &asked, error.as_ref());
+    error.is_none()
 }
 
 async fn in_time<T>(

@@ -39,7 +39,7 @@ pub(crate) struct SharedSource {
     health: Health,
     demand: Demand,
     paused_until: Option<Instant>,
-    /// Until when this process has asked all to pause.
+    /// Until when this process has asked all to pause, or is doing so.
     announced_until: Option<Instant>,
     /// How long an answer is waited for before the question is given up.
     patience: Duration,
@@ -47,8 +47,10 @@ pub(crate) struct SharedSource {
     questions: u64,
     /// How many answers are waited for though their questions were given up.
     awaited: u32,
-    /// Whether a task looks after what is held.
-    is_watched: bool,
+    /// Who looks after what is held, and until when he should have done so again. He may be in a runtime
+    /// that stands still.
+    watcher: Option<(u64, Instant)>,
+    watchers: u64,
     late: u32,
     errands: Errands,
 }
@@ -67,7 +69,7 @@ struct Asking {
 pub(crate) struct Errands {
     /// The number of the question, too.
     pub(super) lease: Option<(u64, LeaseRequest)>,
-    pub(super) pause: Option<Duration>,
+    pub(super) pause: Option<Instant>,
 }
 
 /// What came of an answer.
@@ -86,7 +88,7 @@ pub(super) struct Answered {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Going,
-    /// Nothing is held any more.
+    /// Nothing is held any more, or somebody else looks after it.
     Over,
     /// Nobody has use for these, which are not held any more.
     Idle(Vec<Duration>),
@@ -111,7 +113,8 @@ impl SharedSource {
             asking: None,
             questions: 0,
             awaited: 0,
-            is_watched: false,
+            watcher: None,
+            watchers: 0,
             late: 0,
             errands: Errands::default(),
         }
@@ -131,8 +134,19 @@ impl SharedSource {
             .is_some_and(|announced| announced + wait / 8 >= until);
         if !wait.is_zero() && !announced {
             self.announced_until = Some(until);
-            self.errands.pause = Some(wait);
+            self.errands.pause = Some(until);
         }
+    }
+
+    /// Whether all are still to be told of the pause until then: there may be a longer one by now.
+    pub(super) fn announces(&self, until: Instant) -> bool {
+        self.announced_until == Some(until)
+    }
+
+    /// Nobody was told of the pause until then.
+    pub(super) fn unannounced(&mut self, until: Instant) {
+        self.announced_until
+            .take_if(|announced| *announced == until);
     }
 
     /// What came of the question of this number.
@@ -185,19 +199,38 @@ impl SharedSource {
         self.awaited = self.awaited.saturating_sub(1);
     }
 
-    /// Whether there is something to watch that nobody watches yet; who is told so does.
-    pub(super) fn watch(&mut self) -> bool {
-        let begins = !self.is_watched && self.held.len() > 0;
-        self.is_watched |= begins;
-        begins
+    /// Where there is something to watch that nobody watches, the number of who is told so and does, with
+    /// a look within this time.
+    pub(super) fn watch(&mut self, now: Instant, within: Duration) -> Option<u64> {
+        let is_watched = self.watcher.is_some_and(|(_, until)| until > now);
+        if is_watched || self.held.len() == 0 {
+            return None;
+        }
+        self.watchers = self.watchers.wrapping_add(1);
+        self.watcher = Some((self.watchers, now.checked_add(within)?));
+        Some(self.watchers)
     }
 
-    pub(super) fn unwatch(&mut self) {
-        self.is_watched = false;
+    pub(super) fn unwatch(&mut self, number: u64) {
+        self.watcher.take_if(|(watcher, _)| *watcher == number);
     }
 
-    /// What has become of what is held since so many had been used.
-    pub(super) fn look(&mut self, now: Instant, used_before: &mut u64, is_awaited: bool) -> Use {
+    /// What has become of what is held since so many had been used, for the watcher of this number, who
+    /// will look again within this time.
+    pub(super) fn look(
+        &mut self,
+        number: u64,
+        now: Instant,
+        within: Duration,
+        used_before: &mut u64,
+        is_awaited: bool,
+    ) -> Use {
+        match &mut self.watcher {
+            Some((watcher, until)) if *watcher == number => {
+                *until = now.checked_add(within).unwrap_or(now);
+            }
+            _ => return Use::Over,
+        }
         if let Some(clock) = self.clock {
             self.held.lapse(clock, self.nanos(now));
         }

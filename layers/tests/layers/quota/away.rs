@@ -175,3 +175,28 @@ fn a_runtime_that_stands_still_holds_up_nobody_elsewhere() {
     });
     drop(still);
 }
+
+#[test]
+fn who_stands_still_is_relieved_of_what_he_watches() {
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().expect("a runtime")
+    };
+    let (still, other) = (runtime(), runtime());
+    let net = Net::new(Duration::ZERO);
+    // It may have asked for more, too, and never hear the answer.
+    let limiter = net.limiter(rate(100, 20), 50, WhenAway::FailOpen);
+    // What this one watches is never looked at again.
+    still.block_on(busy(&limiter, 30, 3));
+    other.block_on(async {
+        for _ in 0..20 {
+            sleep(500 * MILLI).await;
+            busy(&limiter, 30, 3).await;
+            if net.0.returned.load(Ordering::SeqCst) > 0 {
+                return;
+            }
+        }
+        panic!("nothing is given back");
+    });
+    drop(still);
+}

@@ -95,3 +95,85 @@ async fn many_who_learn_the_same_tell_it_once() {
     sleep(10 * MILLI).await;
     assert_eq!(told.take(), [(QuotaQuestion::Pause, "ok", vec![])]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_announced_again_when_the_backend_is_back() {
+    let net = Net::new(MILLI);
+    let rate = rate(100, 10);
+    let limiters = [1, 1].map(|lease| net.limiter(rate, lease, WhenAway::FailClosed));
+    for trouble in [Trouble::Fails(QuotaFailure::Connection), Trouble::Hangs] {
+        net.set(trouble);
+        limiters[0].pause(Duration::from_secs(20));
+        sleep(Duration::from_secs(5)).await;
+        net.set(Trouble::None);
+        // Two seconds until it is told again, at the most, and the question that hangs before that.
+        sleep(Duration::from_secs(3)).await;
+        let error = send_within(&limiters[1], Some(Duration::from_secs(1))).await;
+        let error = error.expect_err("paused");
+        assert!(typed::<RateLimited>(&error).retry_after() > Duration::from_secs(11));
+        sleep(Duration::from_secs(20)).await;
+        send(&limiters[1]).await.expect("over");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_pause_takes_the_place_of_one_that_could_not_be_announced() {
+    let net = Net::new(MILLI);
+    let told = Told::default();
+    let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+    let limiter = RateLimiter::from(quota.recorder(told.clone()));
+    net.set(Trouble::Fails(QuotaFailure::Connection));
+    for seconds in [5, 30] {
+        limiter.pause(Duration::from_secs(seconds));
+        sleep(2 * MILLI).await;
+    }
+    told.take();
+    net.set(Trouble::None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(told.take(), [(QuotaQuestion::Pause, "ok", vec![])]);
+}
+
+#[test]
+fn what_nobody_could_announce_is_for_who_learns_it_next() {
+    let told = Told::default();
+    let quota = Net::new(MILLI).quota(rate(100, 10), WhenAway::FailClosed);
+    let limiter = RateLimiter::from(quota.recorder(told.clone()));
+    limiter.pause(Duration::from_secs(60));
+    let runtime = || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().expect("a runtime")
+    };
+    // This one ends before it gets round to it.
+    let short = runtime();
+    short.block_on(async { limiter.pause(Duration::from_secs(60)) });
+    drop(short);
+    assert_eq!(told.take(), []);
+    runtime().block_on(async {
+        limiter.pause(Duration::from_secs(60));
+        let mut all = Vec::new();
+        for _ in 0..1000 {
+            all.extend(told.take());
+            if !all.is_empty() {
+                break;
+            }
+            sleep(MILLI).await;
+        }
+        assert_eq!(all, [(QuotaQuestion::Pause, "ok", vec![])]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_in_a_pause_is_no_burst_after_it() {
+    let quota = LocalQuota::new();
+    let rate = rate(1, 5);
+    let second = Duration::from_secs(1);
+    let request = LeaseRequest::new(rate, 9, 60 * second);
+    let lease = quota.lease(request).await.expect("a lease");
+    quota.pause(rate, 2 * second).await.expect("a pause");
+    let unused = lease.permits()[5..].to_vec();
+    quota.give_back(rate, unused).await.expect("taken back");
+    sleep(2 * second).await;
+    let lease = quota.lease(request).await.expect("a lease");
+    let waits = lease.permits().iter().map(|from| *from - lease.now());
+    assert!(waits.eq((0..9).map(|number| number * second)));
+}
