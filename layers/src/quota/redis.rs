@@ -69,7 +69,10 @@ struct Known {
 
 impl RedisQuota {
     /// A quota at a server: `redis://` or, with TLS, `rediss://`, then `[user:password@]host[:port][/database]`.
-    /// Certificates are checked against those that the machine trusts.
+    ///
+    /// Certificates are checked against the roots that the machine trusts, or where the environment says so
+    /// those in the file `SSL_CERT_FILE` or the folder `SSL_CERT_DIR`. There is no other way to bring roots
+    /// of your own, and none for a certificate of the client.
     ///
     /// # Errors
     ///

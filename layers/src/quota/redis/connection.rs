@@ -80,13 +80,13 @@ impl Connection {
             return Err(QuotaError::new(QuotaFailure::Connection, detail));
         }
         loop {
-            let (manager, number, is_new) = self.manager().map_err(|error| failure::of(&error))?;
+            let (manager, number, is_new) = self.manager().map_err(|error| self.failure(&error))?;
             let unanswered = Unanswered(self, number);
             let answer = self.try_run(manager, key, question, numbers).await;
             unanswered.answered();
             let error = match answer {
                 Ok(answer) => return Ok(answer),
-                Err(error) => failure::of(&error),
+                Err(error) => self.failure(&error),
             };
             if failure::calls_for_another_connection(error.failure()) {
                 self.lock().replace(number);
@@ -144,6 +144,11 @@ impl Connection {
         let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
         current.manager = Some(new.clone());
         Ok((new, current.number, true))
+    }
+
+    fn failure(&self, error: &RedisError) -> QuotaError {
+        let settings = self.client.get_connection_info().redis_settings();
+        failure::of(error, settings.password())
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {

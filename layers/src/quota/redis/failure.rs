@@ -4,14 +4,26 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::{QuotaError, QuotaFailure};
 
-/// What it was, and what the server says of it, which names no secret.
-pub(super) fn of(error: &RedisError) -> QuotaError {
+/// How much is repeated of what a server says, in characters.
+const LONGEST: usize = 200;
+
+/// What it was, and what the server says of it. Some repeat commands that they don't know, that with the
+/// password too.
+pub(super) fn of(error: &RedisError, password: Option<&str>) -> QuotaError {
     let failure = kind(error);
     let detail = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),
         (None, _) => error.to_string(),
     };
+    if password.is_some_and(|password| !password.is_empty() && detail.contains(password)) {
+        return QuotaError::new(failure, "");
+    }
+    let shown = |character: char| match character {
+        _ if character.is_control() => ' ',
+        _ => character,
+    };
+    let detail: String = detail.chars().take(LONGEST).map(shown).collect();
     QuotaError::new(failure, detail)
 }
 
@@ -59,4 +71,29 @@ pub(super) fn calls_for_another_connection(failure: QuotaFailure) -> bool {
             | QuotaFailure::Denied
             | QuotaFailure::Misdirected
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(detail: String, password: &str) -> String {
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        let error = RedisError::from((kind, "an error", detail));
+        let error = of(&error, Some(password));
+        assert_eq!(error.failure(), QuotaFailure::Other);
+        format!("{error} {error:?}")
+    }
+
+    #[test]
+    fn what_a_server_says_is_short_and_tells_no_password() {
+        let unknown =
+            "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'user' 'hunter2'";
+        assert!(!shown(unknown.to_owned(), "hunter2").contains("hunter2"));
+        for other in ["other", ""] {
+            assert!(shown(unknown.to_owned(), other).contains("unknown command"));
+        }
+        let long = shown("\u{1b}é".repeat(10_000), "hunter2");
+        assert!(long.len() < 2000 && !long.contains('\u{1b}'));
+    }
 }
