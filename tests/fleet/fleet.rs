@@ -38,9 +38,18 @@ impl Told {
 
 impl Fleet {
     pub(crate) fn start(task: &Task, processes: usize) -> Self {
+        Self::start_with(task, processes, |command| command)
+    }
+
+    /// Starts workers in an environment of their own.
+    pub(crate) fn start_with(
+        task: &Task,
+        processes: usize,
+        set: impl Fn(&mut Command) -> &mut Command,
+    ) -> Self {
         let (sender, reports) = channel();
         let children = (0..processes)
-            .map(|worker| start(task, worker, sender.clone()))
+            .map(|worker| start(task, worker, sender.clone(), &set))
             .collect();
         Self {
             children,
@@ -89,8 +98,14 @@ impl Drop for Fleet {
     }
 }
 
-fn start(task: &Task, worker: usize, sender: Sender<(usize, Report)>) -> Child {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
+fn start(
+    task: &Task,
+    worker: usize,
+    sender: Sender<(usize, Report)>,
+    set: impl Fn(&mut Command) -> &mut Command,
+) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let mut child = set(&mut command)
         .env(Task::VARIABLE, task.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

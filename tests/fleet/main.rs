@@ -5,11 +5,13 @@
 //! tests.
 
 mod away;
+mod cluster;
 mod fleet;
 mod law;
 mod order;
 mod proxy;
 mod server;
+mod tls;
 mod trouble;
 mod worker;
 
@@ -75,6 +77,14 @@ const TESTS: &[Test] = &[
         away::each_choice_is_kept_while_redis_is_away,
     ),
     (
+        "a_certificate_is_checked_against_the_roots",
+        tls::a_certificate_is_checked_against_the_roots,
+    ),
+    (
+        "the_node_that_has_the_slot_keeps_the_quota",
+        cluster::the_node_that_has_the_slot_keeps_the_quota,
+    ),
+    (
         "the_law_survives_what_keeps_the_state",
         trouble::the_law_survives_what_keeps_the_state,
     ),
@@ -90,9 +100,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if server::program().is_none() {
-        let required = std::env::var_os("IDPFLARE_REQUIRE_REDIS").is_some_and(|value| value == "1");
         let missing = "there is no redis-server or valkey-server on the path";
-        return if required {
+        return if server::is_required() {
             println!("fleet: failed, {missing}");
             ExitCode::FAILURE
         } else {

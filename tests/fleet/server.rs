@@ -16,25 +16,46 @@ pub(crate) fn program() -> Option<PathBuf> {
     found.find(|program| program.is_file())
 }
 
+/// Whether a server that can't be had is a failure.
+pub(crate) fn is_required() -> bool {
+    std::env::var_os("IDPFLARE_REQUIRE_REDIS").is_some_and(|value| value == "1")
+}
+
+/// One that nobody had a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    free.local_addr().expect("bound").port()
+}
+
 /// A server that keeps nothing on disk, and ends with this.
 pub(crate) struct Server {
     port: u16,
+    /// Arguments beyond those that every server has.
+    more: Vec<OsString>,
     child: Option<Child>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| Vec::new()).expect("the server starts")
+    }
+
+    /// Starts one with the arguments that `more` has for its port, unless it refuses them.
+    pub(crate) fn start_with(mut more: impl FnMut(u16) -> Vec<OsString>) -> Option<Self> {
         // Another process may take the port before the server does.
         for _ in 0..20 {
-            let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-            let port = free.local_addr().expect("bound").port();
-            drop(free);
-            let mut server = Self { port, child: None };
+            let port = free_port();
+            let more = more(port);
+            let mut server = Self {
+                port,
+                more,
+                child: None,
+            };
             if server.try_restart() {
-                return server;
+                return Some(server);
             }
         }
-        panic!("the server does not start");
+        None
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -58,8 +79,7 @@ impl Server {
 
     fn try_restart(&mut self) -> bool {
         let port = self.port.to_string();
-        let mut arguments: Vec<OsString> = Vec::new();
-        for argument in [
+        let arguments = [
             "--port",
             &port,
             "--bind",
@@ -70,11 +90,10 @@ impl Server {
             "no",
             "--daemonize",
             "no",
-        ] {
-            arguments.push(argument.into());
-        }
+        ];
         let mut child = Command::new(program().expect("looked for before"))
             .args(arguments)
+            .args(&self.more)
             .current_dir(Path::new(env!("CARGO_TARGET_TMPDIR")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
