@@ -1,25 +1,25 @@
+//! The permits of a quota that is shared, as one process has them.
+
+mod answer;
+mod watch;
+
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use self::watch::Use;
 use super::away::Health;
 use super::clock::BackendClock;
 use super::demand::Demand;
 use super::held::Held;
-use super::{Lease, LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
+use super::{LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
 use crate::Rate;
 use crate::gcra::duration;
 use crate::turnstile::{Decision, PermitSource};
 
 /// For a limit of time that is too long for the clock.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
-
-/// So many leases in a row whose permits had all lapsed when they came are as good as none.
-const LATE_LEASES: u32 = 3;
-
-/// So many answers are waited for at once though they are late.
-const MOST_AWAITED: u32 = 4;
 
 /// Permits of a [`SharedQuota`]: those that are held, and what to ask for.
 ///
@@ -70,28 +70,6 @@ pub(crate) struct Errands {
     /// The number of the question, too.
     pub(super) lease: Option<(u64, LeaseRequest)>,
     pub(super) pause: Option<Instant>,
-}
-
-/// What came of an answer.
-#[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) granted: u32,
-    pub(super) lapsed: u32,
-    pub(super) error: Option<QuotaError>,
-    /// Whether the backend was away before this.
-    pub(super) is_back: bool,
-    /// What can't be used, and may be given back.
-    pub(super) unused: Vec<Duration>,
-}
-
-/// What has become of a lease since somebody last looked.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    Going,
-    /// Nothing is held any more, or somebody else looks after it.
-    Over,
-    /// Nobody has use for these, which are not held any more.
-    Idle(Vec<Duration>),
 }
 
 impl SharedSource {
@@ -149,214 +127,6 @@ impl SharedSource {
             .take_if(|announced| *announced == until);
     }
 
-    /// What came of the question of this number.
-    pub(super) fn answered(
-        &mut self,
-        number: u64,
-        sent: Instant,
-        now: Instant,
-        answer: Result<&Lease, QuotaError>,
-    ) -> Answered {
-        let asked = self.asking.take_if(|asking| asking.number == number);
-        let mut answered = Answered {
-            granted: 0,
-            lapsed: 0,
-            error: None,
-            is_back: false,
-            unused: Vec::new(),
-        };
-        match (asked, answer) {
-            (Some(asked), Ok(lease)) => match self.take_in(asked.permits, sent, now, lease) {
-                Ok(granted) => {
-                    answered.granted = granted;
-                    answered.is_back = self.health.is_back();
-                }
-                Err(error) => answered.error = Some(error),
-            },
-            (None, Ok(lease)) => {
-                answered.granted = count(lease.permits().len());
-                answered.error = Some(QuotaError::new(QuotaFailure::Late, ""));
-                answered.unused = self.take_in_late(sent, now, lease);
-            }
-            (_, Err(error)) => answered.error = Some(error),
-        }
-        if let (Some(_), Some(error)) = (asked, &answered.error) {
-            self.fail(now, error.clone());
-        }
-        answered.lapsed = self.held.take_lapsed();
-        answered
-    }
-
-    /// Whether the answer to a question that was given up is worth waiting for: what it grants is lost to
-    /// all otherwise. Who is told so says when he does [no more](Self::awaits_no_more).
-    pub(super) fn awaits(&mut self) -> bool {
-        let awaits = self.awaited < MOST_AWAITED;
-        self.awaited += u32::from(awaits);
-        awaits
-    }
-
-    pub(super) fn awaits_no_more(&mut self) {
-        self.awaited = self.awaited.saturating_sub(1);
-    }
-
-    /// Where there is something to watch that nobody watches, the number of who is told so and does, with
-    /// a look within this time.
-    pub(super) fn watch(&mut self, now: Instant, within: Duration) -> Option<u64> {
-        let is_watched = self.watcher.is_some_and(|(_, until)| until > now);
-        if is_watched || self.held.len() == 0 {
-            return None;
-        }
-        self.watchers = self.watchers.wrapping_add(1);
-        self.watcher = Some((self.watchers, now.checked_add(within)?));
-        Some(self.watchers)
-    }
-
-    pub(super) fn unwatch(&mut self, number: u64) {
-        self.watcher.take_if(|(watcher, _)| *watcher == number);
-    }
-
-    /// What has become of what is held since so many had been used, for the watcher of this number, who
-    /// will look again within this time.
-    pub(super) fn look(
-        &mut self,
-        number: u64,
-        now: Instant,
-        within: Duration,
-        used_before: &mut u64,
-        is_awaited: bool,
-    ) -> Use {
-        match &mut self.watcher {
-            Some((watcher, until)) if *watcher == number => {
-                *until = now.checked_add(within).unwrap_or(now);
-            }
-            _ => return Use::Over,
-        }
-        if let Some(clock) = self.clock {
-            self.held.lapse(clock, self.nanos(now));
-        }
-        let is_used = *used_before != self.demand.used_in_all();
-        *used_before = self.demand.used_in_all();
-        if self.asking.is_some() || is_awaited || is_used {
-            return Use::Going;
-        }
-        match self.take_unused(now) {
-            unused if !unused.is_empty() => Use::Idle(unused),
-            _ if self.held.len() > 0 => Use::Going,
-            _ => Use::Over,
-        }
-    }
-
-    /// What is held for later.
-    pub(crate) fn take_unused(&mut self, now: Instant) -> Vec<Duration> {
-        let Some(clock) = self.clock else {
-            return Vec::new();
-        };
-        self.demand.start_over();
-        let unused = self.held.take_future(clock, self.nanos(now));
-        unused.into_iter().map(unsigned).collect()
-    }
-
-    fn take_in(
-        &mut self,
-        asked: u32,
-        sent: Instant,
-        now: Instant,
-        lease: &Lease,
-    ) -> Result<u32, QuotaError> {
-        let clock = self.observed(sent, now, lease).unwrap_or_else(|| {
-            // They are for times of another clock.
-            self.held.clear();
-            self.new_clock(sent, now, lease)
-        });
-        self.clock = Some(clock);
-        if self.is_paused(clock, now, lease) || (asked == 0 && lease.permits().is_empty()) {
-            return Ok(0);
-        }
-        if lease.permits().is_empty() {
-            let detail = "an answer without a permit and without a pause";
-            return Err(QuotaError::new(QuotaFailure::Invalid, detail));
-        }
-        let came_at = self.nanos(now);
-        let permits = lease.permits().iter().take(self.room().max(1));
-        let granted = permits.len();
-        self.held.add(permits.map(|from| signed(*from)));
-        self.held.lapse(clock, came_at);
-        if self.held.len() == 0 {
-            self.late = self.late.saturating_add(1);
-            if self.late >= LATE_LEASES {
-                self.late = 0;
-                return Err(QuotaError::new(QuotaFailure::Late, ""));
-            }
-        } else {
-            self.late = 0;
-        }
-        let last = self.held.len().saturating_sub(1);
-        let lasts = self.held.wait(last, clock, came_at).unwrap_or(0);
-        let lasts_until = now.checked_add(duration(unsigned_nanos(lasts)));
-        self.demand.leased(self.held.len(), now, lasts_until);
-        Ok(count(granted))
-    }
-
-    /// Keeps of a late answer what is soon of use, and tells what is to be given back.
-    ///
-    /// Given back, a permit seldom reaches anybody: others have been granted some after it. So it is kept
-    /// here, even while the backend is away; but not for so long that calls wait for it which would go by
-    /// the choice for that.
-    fn take_in_late(&mut self, sent: Instant, now: Instant, lease: &Lease) -> Vec<Duration> {
-        let clock = match self.clock {
-            Some(_) => self.observed(sent, now, lease),
-            None => Some(self.new_clock(sent, now, lease)),
-        };
-        // It may come from the machine that was the backend before.
-        let Some(clock) = clock else {
-            return lease.permits().to_vec();
-        };
-        self.clock = Some(clock);
-        if self.is_paused(clock, now, lease) {
-            return Vec::new();
-        }
-        let (came_at, horizon) = (self.nanos(now), signed(self.horizon));
-        let asked = self.asking.map_or(0, |asking| asking.permits);
-        let room = self.room().saturating_sub(size(asked));
-        let is_soon = |from: &&Duration| clock.until(signed(**from), came_at) <= horizon;
-        let permits = lease.permits();
-        let kept = permits.iter().take(room).take_while(is_soon).count();
-        let (kept, unused) = permits.split_at_checked(kept).unwrap_or_default();
-        self.held.add(kept.iter().map(|from| signed(*from)));
-        self.held.lapse(clock, came_at);
-        unused.to_vec()
-    }
-
-    /// How many more may be held.
-    fn room(&self) -> usize {
-        size(self.lease).saturating_sub(self.held.len())
-    }
-
-    /// The backend's clock after this answer, where it is still the same one.
-    fn observed(&self, sent: Instant, now: Instant, lease: &Lease) -> Option<BackendClock> {
-        let (sent, now) = (self.nanos(sent), self.nanos(now));
-        self.clock?.observe(sent, now, signed(lease.now()))
-    }
-
-    fn new_clock(&self, sent: Instant, now: Instant, lease: &Lease) -> BackendClock {
-        BackendClock::new(self.nanos(sent), self.nanos(now), signed(lease.now()))
-    }
-
-    /// Whether all pause, which is kept to then.
-    fn is_paused(&mut self, clock: BackendClock, now: Instant, lease: &Lease) -> bool {
-        let Some(until) = lease.paused_until() else {
-            return false;
-        };
-        let wait = clock.until(signed(until), self.nanos(now));
-        let wait = duration(unsigned_nanos(wait));
-        let until = now.checked_add(wait.min(self.max_pause));
-        self.paused_until = self.paused_until.max(until);
-        // They belong to a time at which nobody may go.
-        self.held.clear();
-        self.demand.start_over();
-        true
-    }
-
     fn fail(&mut self, now: Instant, error: QuotaError) {
         self.health.fail(now, error);
         // Whoever answers next may be another machine.
@@ -412,7 +182,7 @@ impl SharedSource {
             self.demand.take();
             Decision::Granted
         } else {
-            Decision::Wait(duration(unsigned_nanos(wait)))
+            Decision::Wait(unsigned(wait))
         };
         if self.demand.wants_more(self.held.len()) && !self.health.is_away() {
             self.ask(now);
@@ -463,7 +233,7 @@ impl PermitSource for SharedSource {
             .clock
             .and_then(|clock| self.held.wait(ahead.min(last), clock, nanos));
         let wait = match held {
-            Some(wait) => duration(unsigned_nanos(wait)),
+            Some(wait) => unsigned(wait),
             None if self.asking.is_none() => self.health.earliest(now, ahead),
             None => Duration::ZERO,
         };
@@ -476,12 +246,8 @@ fn signed(duration: Duration) -> i128 {
     i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
 }
 
-fn unsigned_nanos(nanos: i128) -> u128 {
-    u128::try_from(nanos).unwrap_or(0)
-}
-
 fn unsigned(nanos: i128) -> Duration {
-    duration(unsigned_nanos(nanos))
+    duration(u128::try_from(nanos).unwrap_or(0))
 }
 
 fn count(permits: usize) -> u32 {
