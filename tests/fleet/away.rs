@@ -177,6 +177,41 @@ pub(crate) fn every_trouble_has_its_outcome() {
     });
 }
 
+pub(crate) fn a_replica_that_was_behind_takes_over() {
+    let (primary, replica) = (Server::start(), Server::start());
+    let proxy = Proxy::start(primary.port());
+    let key = QuotaKey::named("away");
+    let next = |server: &Server| server.field(key.as_str(), "next");
+    block_on(async {
+        let told = Told::default();
+        let quota = quota_at(&proxy.url(), slow(), WhenAway::FailClosed);
+        let limiter = RateLimiter::from(quota.recorder(told.clone()));
+        recovers(&limiter).await;
+        let follow = format!("REPLICAOF 127.0.0.1 {}", primary.port());
+        assert_eq!(replica.command(&follow), "+OK");
+        let mut looks = 0;
+        while !replica
+            .command(&format!("EXISTS {}", key.as_str()))
+            .ends_with('1')
+        {
+            looks += 1;
+            assert!(looks < 1200, "the replica does not catch up");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // What comes after this it never hears of.
+        assert_eq!(replica.command("REPLICAOF NO ONE"), "+OK");
+        recovers(&limiter).await;
+        assert!(next(&replica) < next(&primary));
+        let held = next(&primary);
+        proxy.fail_over(replica.port());
+        told.take();
+        recovers(&limiter).await;
+        let notices = told.take();
+        assert!(notices.contains(&QuotaNotice::StateBehind), "{notices:?}");
+        assert!(next(&replica) > held);
+    });
+}
+
 pub(crate) fn a_connection_that_says_nothing_is_given_up() {
     let server = Server::start();
     let proxy = Proxy::start(server.port());

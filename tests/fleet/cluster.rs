@@ -1,6 +1,5 @@
 //! A cluster of two servers, each of which has half of the slots.
 
-use std::path::Path;
 use std::time::Duration;
 
 use idpflare_management::layers::{
@@ -17,14 +16,10 @@ const BUS: u16 = 10_000;
 
 fn start() -> Server {
     Server::start_with(|port| {
-        let file = format!("fleet-nodes-{port}.conf");
-        let _ = std::fs::remove_file(Path::new(env!("CARGO_TARGET_TMPDIR")).join(&file));
         // With a port for which there is none it does not start, and another one is tried.
         let fits = port.checked_add(BUS).is_some();
         let enabled = if fits { "yes" } else { "not with this port" };
-        ["--cluster-enabled", enabled, "--cluster-config-file", &file]
-            .map(Into::into)
-            .to_vec()
+        vec!["--cluster-enabled".into(), enabled.into()]
     })
     .expect("the server starts")
 }

@@ -61,6 +61,10 @@ const TESTS: &[Test] = &[
         away::every_trouble_has_its_outcome,
     ),
     (
+        "a_replica_that_was_behind_takes_over",
+        away::a_replica_that_was_behind_takes_over,
+    ),
+    (
         "a_connection_that_says_nothing_is_given_up",
         away::a_connection_that_says_nothing_is_given_up,
     ),

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// Hands on what it is sent, on a loopback port of its own, until the test ends.
@@ -13,7 +13,11 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct State {
+    /// The port of the server.
+    server: AtomicU16,
     connections: AtomicUsize,
+    /// Connections with a smaller number are to another server than this, and are closed.
+    oldest: AtomicUsize,
     /// So many of the first connections hand on no answer any more.
     silent: AtomicUsize,
     /// Whether answers have to wait.
@@ -26,11 +30,15 @@ impl Proxy {
     pub(crate) fn start(server: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            server: AtomicU16::new(server),
+            ..State::default()
+        });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.expect("a connection");
+                let server = shared.server.load(Ordering::SeqCst);
                 let server = TcpStream::connect(("127.0.0.1", server)).expect("the server");
                 hand_on(client, server, &shared);
             }
@@ -46,6 +54,13 @@ impl Proxy {
     pub(crate) fn silence(&self) {
         let connections = self.state.connections.load(Ordering::SeqCst);
         self.state.silent.store(connections, Ordering::SeqCst);
+    }
+
+    /// Hands on to another server from now on, as a name does that was pointed to it.
+    pub(crate) fn fail_over(&self, server: u16) {
+        self.state.server.store(server, Ordering::SeqCst);
+        let connections = self.state.connections.load(Ordering::SeqCst);
+        self.state.oldest.store(connections, Ordering::SeqCst);
     }
 
     /// Every answer comes late: when this holds them no more.
@@ -68,6 +83,9 @@ fn hand_on(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     let (asked, cut) = (Arc::clone(state), Arc::clone(&is_cut));
     std::thread::spawn(move || {
         pump(from, to, |bytes| {
+            if number < asked.oldest.load(Ordering::SeqCst) {
+                return None;
+            }
             // The question, not the script that has the word too.
             if bytes.windows(13).any(|word| word == b"\r\ngive_back\r\n") {
                 asked.given_back.fetch_add(1, Ordering::SeqCst);

@@ -91,10 +91,14 @@ impl Server {
             "--daemonize",
             "no",
         ];
+        // A replica writes what it is sent, and whoever starts there reads it.
+        let folder = self.folder();
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a folder of the test's own");
         let mut child = Command::new(program().expect("looked for before"))
             .args(arguments)
             .args(&self.more)
-            .current_dir(Path::new(env!("CARGO_TARGET_TMPDIR")))
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -116,6 +120,11 @@ impl Server {
         let _ = child.kill();
         let _ = child.wait();
         false
+    }
+
+    fn folder(&self) -> PathBuf {
+        let folder = format!("fleet-{}-{}", std::process::id(), self.port);
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder)
     }
 
     /// The first line of the answer to a command on one line.
@@ -189,5 +198,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        let _ = std::fs::remove_dir_all(self.folder());
     }
 }
