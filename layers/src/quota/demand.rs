@@ -60,6 +60,11 @@ impl Demand {
         self.lapsed = self.lapsed.saturating_add(permits);
     }
 
+    /// Whether nothing was used of the last lease before all of it had lapsed.
+    pub(super) fn was_in_vain(&self) -> bool {
+        self.leased_at.is_some() && self.used == 0 && self.lapsed > 0
+    }
+
     pub(super) fn used_in_all(&self) -> u64 {
         self.used_in_all
     }

@@ -59,7 +59,7 @@ pub enum QuotaFailure {
     Connection,
     /// There was no answer in time.
     Timeout,
-    /// There was an answer, after its time, or with permits that had lapsed when they came.
+    /// There was an answer, after its time, or too late for its permits to be used in theirs.
     Late,
     /// The server takes no writes: it is a replica, or lacks replicas or a disk.
     ReadOnly,

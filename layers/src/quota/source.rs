@@ -51,6 +51,7 @@ pub(crate) struct SharedSource {
     /// that stands still.
     watcher: Option<(u64, Instant)>,
     watchers: u64,
+    /// How many leases in a row were of no use.
     late: u32,
     errands: Errands,
 }
@@ -180,6 +181,7 @@ impl SharedSource {
         let decision = if wait == 0 {
             self.held.take();
             self.demand.take();
+            self.late = 0;
             Decision::Granted
         } else {
             Decision::Wait(unsigned(wait))

@@ -8,7 +8,7 @@ use super::super::clock::BackendClock;
 use super::super::{Lease, QuotaError, QuotaFailure};
 use super::{SharedSource, count, signed, size, unsigned};
 
-/// So many leases in a row whose permits had all lapsed when they came are as good as none.
+/// So many leases in a row whose permits have all lapsed before they were used are as good as none.
 const LATE_LEASES: u32 = 3;
 
 /// So many answers are waited for at once though they are late.
@@ -102,14 +102,13 @@ impl SharedSource {
         let granted = permits.len();
         self.held.add(permits.map(|from| signed(*from)));
         self.held.lapse(clock, came_at);
-        if self.held.len() == 0 {
+        // A permit that came in time may have lapsed before it could certainly be used.
+        if self.held.len() == 0 || self.demand.was_in_vain() {
             self.late = self.late.saturating_add(1);
-            if self.late >= LATE_LEASES {
-                self.late = 0;
-                return Err(QuotaError::new(QuotaFailure::Late, ""));
-            }
-        } else {
+        }
+        if self.late >= LATE_LEASES {
             self.late = 0;
+            return Err(QuotaError::new(QuotaFailure::Late, ""));
         }
         let last = self.held.len().saturating_sub(1);
         let lasts = self.held.wait(last, clock, came_at).unwrap_or(0);

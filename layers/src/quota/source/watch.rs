@@ -50,7 +50,7 @@ impl SharedSource {
             _ => return Use::Over,
         }
         if let Some(clock) = self.clock {
-            self.held.lapse(clock, self.nanos(now));
+            self.demand.lapse(self.held.lapse(clock, self.nanos(now)));
         }
         let is_used = *used_before != self.demand.used_in_all();
         *used_before = self.demand.used_in_all();

@@ -109,6 +109,19 @@ async fn answers_that_are_always_too_late_are_as_good_as_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_leave_no_time_for_their_permits_are_as_good_as_none() {
+    // Each permit is good for a millisecond. For most of that it may still be too early by the clock of
+    // the backend, and a timer takes as long.
+    let net = Net::new(MILLI * 2 / 5);
+    let quota = net.quota(rate(1000, 2), WhenAway::FailClosed);
+    let within = Some(Duration::from_secs(60));
+    let error = send_within(&RateLimiter::from(quota), within).await;
+    let error = error.expect_err("late");
+    assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Late);
+    assert!(net.leases() <= 4, "{}", net.leases());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_held_is_used_before_anything_else() {
     let net = Net::new(MILLI);
     let rate = rate(100, 40);
