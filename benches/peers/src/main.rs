@@ -6,7 +6,7 @@
 //! concurrency, there is a line
 //!
 //! ```text
-//! peers NAME workload=get|page concurrency=N ratio=R p50_us=N p99_us=N rss_mb=N
+//! peers NAME workload=get|page concurrency=N ratio=R p50_us=N p99_us=N rss_mb=N cpu_us=N
 //! ```
 //!
 //! - `ratio` is the throughput divided by that of `hyper` in the same round and cell, the median over
@@ -14,6 +14,9 @@
 //! - `p50_us` and `p99_us` are the latencies of all calls of all rounds.
 //! - `rss_mb` is the memory that the contender's process has in RAM (MiB) after the calls, with its
 //!   connections open; `-` where the system is not Linux.
+//! - `cpu_us` is the time that a call takes of the contender's processor, in its process and in the system
+//!   for it, the median over the rounds; `-` likewise. Where both work at once, the server holds up
+//!   the throughput, but not this.
 //!
 //! One process serves all the time; each time that a contender runs a cell, it does so in a process of
 //! its own, with a new client. Both are this program, started once more. Each has a `current_thread`

@@ -11,6 +11,7 @@ struct Line<'a> {
     ratio: f64,
     p50_us: f64,
     p99_us: f64,
+    cpu_us: Option<f64>,
     rss_mib: Option<f64>,
 }
 
@@ -36,12 +37,17 @@ impl<'a> Line<'a> {
             .flat_map(|sample| sample.nanos.iter().copied())
             .collect();
         nanos.sort_unstable();
+        let cpu = series.samples.iter().filter_map(|sample| {
+            let calls = sample.nanos.len() as f64;
+            sample.cpu.map(|nanos| nanos as f64 / calls / 1_000.0)
+        });
         let rss = series.samples.iter().filter_map(|sample| sample.rss_kib);
         Self {
             series,
             ratio: median(ratios).unwrap_or(f64::NAN),
             p50_us: quantile(&nanos, 50),
             p99_us: quantile(&nanos, 99),
+            cpu_us: median(cpu),
             rss_mib: median(rss.map(|kib| kib as f64 / 1024.0)),
         }
     }
@@ -54,17 +60,21 @@ impl fmt::Display for Line<'_> {
             ratio,
             p50_us,
             p99_us,
+            cpu_us,
             rss_mib,
         } = self;
         write!(
             f,
-            "peers {} {} ratio={ratio:.3} p50_us={p50_us:.0} p99_us={p99_us:.0} rss_mb=",
+            "peers {} {} ratio={ratio:.3} p50_us={p50_us:.0} p99_us={p99_us:.0}",
             series.name, series.cell
         )?;
-        match rss_mib {
-            Some(rss) => write!(f, "{rss:.1}"),
-            None => f.write_str("-"),
+        for (name, known) in [("rss_mb", rss_mib), ("cpu_us", cpu_us)] {
+            match known {
+                Some(known) => write!(f, " {name}={known:.1}")?,
+                None => write!(f, " {name}=-")?,
+            }
         }
+        Ok(())
     }
 }
 

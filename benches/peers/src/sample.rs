@@ -41,6 +41,8 @@ impl Order {
 /// One contender's run of a cell.
 pub(crate) struct Sample {
     pub(crate) elapsed: Duration,
+    /// What its process spent on a processor, in nanoseconds; `None` where the system does not tell.
+    pub(crate) cpu: Option<u64>,
     /// `None` where the system does not tell.
     pub(crate) rss_kib: Option<u64>,
     /// How long each call took.
@@ -56,10 +58,12 @@ impl Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.elapsed.as_nanos())?;
-        match self.rss_kib {
-            Some(rss) => write!(f, "{rss}")?,
-            None => f.write_str("-")?,
+        write!(f, "{}", self.elapsed.as_nanos())?;
+        for known in [self.cpu, self.rss_kib] {
+            match known {
+                Some(known) => write!(f, " {known}")?,
+                None => f.write_str(" -")?,
+            }
         }
         self.nanos
             .iter()
@@ -75,11 +79,16 @@ impl FromStr for Sample {
         let mut next = || words.next().ok_or("the line is too short");
         Ok(Self {
             elapsed: Duration::from_nanos(next()?.parse()?),
-            rss_kib: match next()? {
-                "-" => None,
-                rss => Some(rss.parse()?),
-            },
+            cpu: known(next()?)?,
+            rss_kib: known(next()?)?,
             nanos: words.map(str::parse).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn known(word: &str) -> Result<Option<u64>, BoxError> {
+    Ok(match word {
+        "-" => None,
+        known => Some(known.parse()?),
+    })
 }

@@ -54,10 +54,11 @@ async fn measure<C: Contender>(origin: &str, order: &Order) -> Result<Sample, Bo
     let client = C::new(origin)?;
     let first = (calls / 10).max(4 * concurrency);
     drive(&client, workload, concurrency, first).await?;
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), cpu_nanos());
     let nanos = drive(&client, workload, concurrency, calls).await?;
     Ok(Sample {
         elapsed: started.elapsed(),
+        cpu: cpu_nanos().and_then(|now| now.checked_sub(cpu?)),
         rss_kib: rss_kib(),
         nanos,
     })
@@ -96,6 +97,13 @@ fn take(left: &AtomicUsize) -> bool {
         left.checked_sub(1)
     })
     .is_ok()
+}
+
+/// For how long this thread, which does all of the work, has been on a processor, where the system
+/// tells.
+fn cpu_nanos() -> Option<u64> {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    spent.split(' ').next()?.parse().ok()
 }
 
 /// The memory that this process has in RAM, where the system tells.
