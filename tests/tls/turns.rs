@@ -85,6 +85,12 @@ impl Server {
         }
     }
 
+    /// Does `act` with its first connection.
+    async fn first(alpn: &[&str], act: Act, others: Act) -> Self {
+        let act = move |number| if number == 1 { &act } else { &others }.clone();
+        Self::new(alpn, act).await
+    }
+
     fn client(&self, connect_timeout: Duration, attempts: u32) -> Client {
         let transport = trusting(&self.ca).connect_timeout(connect_timeout);
         client_with(self.address, transport, attempts)
@@ -252,11 +258,11 @@ async fn with_http1_only_the_first_handshake_is_waited_for() {
 #[tokio::test]
 async fn a_connection_that_becomes_free_serves_a_call_that_is_still_connecting() {
     let told = Told::new(Semaphore::new(0));
-    let answers = Arc::clone(&told);
-    let server = Server::new(&["http/1.1"], move |number| match number {
-        1 => Act::AnswersWhen(Arc::clone(&answers)),
-        _ => Act::Hangs,
-    })
+    let server = Server::first(
+        &["http/1.1"],
+        Act::AnswersWhen(Arc::clone(&told)),
+        Act::Hangs,
+    )
     .await;
     let client = server.client(LONG, 1);
     let first = start(&client);
@@ -272,11 +278,11 @@ async fn a_connection_that_becomes_free_serves_a_call_that_is_still_connecting()
 #[tokio::test]
 async fn a_connection_that_was_given_to_a_call_that_is_dropped_is_the_next_ones() {
     let told = Told::new(Semaphore::new(0));
-    let answers = Arc::clone(&told);
-    let server = Server::new(&["http/1.1"], move |number| match number {
-        1 => Act::AnswersWhen(Arc::clone(&answers)),
-        _ => Act::Hangs,
-    })
+    let server = Server::first(
+        &["http/1.1"],
+        Act::AnswersWhen(Arc::clone(&told)),
+        Act::Hangs,
+    )
     .await;
     let client = server.client(LONG, 1);
     let mut first = pin!(client.send(GetUserStats::new()));
@@ -336,11 +342,7 @@ async fn what_a_server_has_not_begun_with_when_it_goes_away_is_sent_again() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_while_it_connects_leaves_that_to_one_other() {
-    let server = Server::new(&["h2"], |number| match number {
-        1 => Act::Hangs,
-        _ => Act::Answers,
-    })
-    .await;
+    let server = Server::first(&["h2"], Act::Hangs, Act::Answers).await;
     let client = server.client(LONG, 1);
     let first = start(&client);
     server.connected(1).await;
@@ -355,12 +357,7 @@ async fn a_call_that_is_dropped_while_it_connects_leaves_that_to_one_other() {
 #[tokio::test]
 async fn a_call_that_is_dropped_while_it_waits_holds_up_no_other() {
     let told = Told::new(Semaphore::new(0));
-    let fails = Arc::clone(&told);
-    let server = Server::new(&["h2"], move |number| match number {
-        1 => Act::Fails(Arc::clone(&fails)),
-        _ => Act::Answers,
-    })
-    .await;
+    let server = Server::first(&["h2"], Act::Fails(Arc::clone(&told)), Act::Answers).await;
     let client = server.client(LONG, 1);
     let first = start(&client);
     server.connected(1).await;
@@ -379,12 +376,7 @@ async fn a_call_that_is_dropped_while_it_waits_holds_up_no_other() {
 #[tokio::test]
 async fn a_handshake_that_fails_fails_one_call() {
     let told = Told::new(Semaphore::new(0));
-    let fails = Arc::clone(&told);
-    let server = Server::new(&["h2"], move |number| match number {
-        1 => Act::Fails(Arc::clone(&fails)),
-        _ => Act::Answers,
-    })
-    .await;
+    let server = Server::first(&["h2"], Act::Fails(Arc::clone(&told)), Act::Answers).await;
     let client = server.client(LONG, 1);
     let first = start(&client);
     server.connected(1).await;
@@ -443,11 +435,7 @@ async fn where_handshakes_hang_each_call_ends_at_its_own_limit() {
 
 #[tokio::test]
 async fn one_handshake_that_hangs_stops_no_call() {
-    let server = Server::new(&["h2"], |number| match number {
-        1 => Act::Hangs,
-        _ => Act::Answers,
-    })
-    .await;
+    let server = Server::first(&["h2"], Act::Hangs, Act::Answers).await;
     // A quarter of which is short, and three quarters are long.
     let client = server.client(SHORT * 4, 1);
     let first = start(&client);
