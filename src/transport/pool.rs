@@ -10,6 +10,7 @@ mod lease;
 mod reaper;
 mod server;
 mod turns;
+mod waiting;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Uri};
@@ -12,6 +10,7 @@ use super::connection::{Connection, Http1, Http2, Http2Sender};
 use super::lease::Lease;
 use super::reaper::Reaper;
 use super::turns::Turns;
+use super::waiting::{Arrival, Waiting};
 use crate::transport::destination::{Destination, Unsendable};
 
 /// One server, and the connections to it that are there.
@@ -36,35 +35,6 @@ struct State {
 struct Unused<C> {
     connection: C,
     since: Instant,
-}
-
-/// A call for which there is no connection.
-pub(super) struct Waiting {
-    /// One that another call makes or gives back.
-    pub(super) arrival: Arrival,
-    /// Its turns to make one itself.
-    pub(super) turns: Arc<Turns>,
-}
-
-/// Comes with a connection, unless the server is forgotten first.
-pub(super) struct Arrival(oneshot::Receiver<Lease>);
-
-impl Future for Arrival {
-    type Output = Option<Lease>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Lease>> {
-        Pin::new(&mut self.0).poll(cx).map(Result::ok)
-    }
-}
-
-impl Drop for Arrival {
-    fn drop(&mut self) {
-        // What has arrived for somebody who is gone is the next one's.
-        self.0.close();
-        if let Ok(lease) = self.0.try_recv() {
-            lease.finish();
-        }
-    }
 }
 
 impl Server {
@@ -115,7 +85,7 @@ impl Server {
         let (waiting, arrival) = oneshot::channel();
         state.waiting.push_back(waiting);
         Err(Waiting {
-            arrival: Arrival(arrival),
+            arrival: Arrival::new(arrival),
             turns: Arc::clone(&state.turns),
         })
     }
