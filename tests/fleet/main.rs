@@ -49,6 +49,10 @@ const TESTS: &[Test] = &[
         order::what_others_hold_is_not_given_back,
     ),
     (
+        "what_others_give_back_is_no_state_that_is_behind",
+        order::what_others_give_back_is_no_state_that_is_behind,
+    ),
+    (
         "nothing_is_given_back_twice",
         order::nothing_is_given_back_twice,
     ),

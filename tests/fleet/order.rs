@@ -176,6 +176,62 @@ pub(crate) fn what_others_hold_is_not_given_back() {
     });
 }
 
+pub(crate) fn what_others_give_back_is_no_state_that_is_behind() {
+    let server = Server::start();
+    block_on(async {
+        let rate = rate(HOUR, 1);
+        let ask = async |quota: &RedisQuota, permits| {
+            let lease = quota.lease(LeaseRequest::new(rate, permits, 1000 * HOUR));
+            let lease = lease.await.expect("a lease");
+            assert_eq!(lease.notices(), []);
+            lease.permits().to_vec()
+        };
+        let next = |name: &str| server.field(QuotaKey::named(name).as_str(), "next");
+
+        let (one, other) = (quota(&server, "both"), quota(&server, "both"));
+        let (first, second) = (ask(&one, 3).await, ask(&other, 3).await);
+        let before = next("both");
+        other.give_back(rate, second).await.expect("an answer");
+        one.give_back(rate, first[1..].to_vec())
+            .await
+            .expect("an answer");
+        let given_back = next("both");
+        assert_eq!(
+            before - given_back,
+            i64::try_from(5 * HOUR.as_micros()).expect("fits")
+        );
+        assert_eq!(ask(&other, 1).await, [first[1]]);
+
+        // Who was granted nothing knows of nothing that is held.
+        let (one, other) = (quota(&server, "probe"), quota(&server, "probe"));
+        let first = ask(&one, 3).await;
+        other
+            .lease(LeaseRequest::probe(rate))
+            .await
+            .expect("an answer");
+        one.give_back(rate, first[1..].to_vec())
+            .await
+            .expect("an answer");
+        assert_eq!(ask(&other, 1).await, [first[1]]);
+
+        // What could not be given back is held by others.
+        let [one, other, third] = [(); 3].map(|()| quota(&server, "refused"));
+        let first = ask(&one, 1).await;
+        let second = ask(&other, 3).await;
+        let last = ask(&third, 1).await;
+        other
+            .give_back(rate, second.clone())
+            .await
+            .expect("an answer");
+        third
+            .give_back(rate, last.clone())
+            .await
+            .expect("an answer");
+        assert_eq!(ask(&other, 1).await, last);
+        assert!(first < second);
+    });
+}
+
 pub(crate) fn nothing_is_given_back_twice() {
     let server = Server::start();
     let proxy = Proxy::start(server.port());

@@ -6,6 +6,7 @@ mod key;
 mod script;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +49,8 @@ const SLACK: Duration = Duration::from_secs(1);
 /// Times are whole microseconds: an interval is rounded up to one, and no rate is above a million calls
 /// a second.
 ///
-/// Each process tells the server, with each question, how far ahead it was granted permits. Where the
+/// Each process tells the server, with each question for permits, how far ahead it was granted such that it
+/// has not given back. Where the
 /// state is behind that, because the server was restarted without it or a replica took over that had
 /// not caught up, it is brought forward, with a [`QuotaNotice`]. Until each process has asked again,
 /// which it does when half of what it holds is used, permits may be granted for times that others still
@@ -56,12 +58,22 @@ const SLACK: Duration = Duration::from_secs(1);
 pub struct RedisQuota {
     connection: Connection,
     key: QuotaKey,
+    questions: AtomicU64,
     known: Mutex<Option<Known>>,
+}
+
+/// What was certain after one question: others may give back what they were granted, so only what this
+/// process was granted, and holds, is.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// The number of the question.
+    number: u64,
+    granted: Option<Granted>,
 }
 
 /// For when permits were granted, and when that was.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct Granted {
     next: i64,
     ahead: Duration,
     at: Instant,
@@ -81,6 +93,7 @@ impl RedisQuota {
         Ok(Self {
             connection: Connection::new(url.as_ref())?,
             key,
+            questions: AtomicU64::new(0),
             known: Mutex::new(None),
         })
     }
@@ -93,23 +106,28 @@ impl RedisQuota {
         connection.run(key, question, numbers, may_repeat).await
     }
 
-    /// What `next` was, and how many microseconds that can be ahead at the most.
+    /// What `next` is at the least, and how many microseconds that can be ahead at the most.
     fn known(&self) -> (i64, i64) {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.map_or((0, 0), |known| {
-            let ahead = known.ahead.saturating_add(SLACK);
-            let ahead = ahead.saturating_sub(known.at.elapsed());
-            (known.next, script::micros(ahead).unwrap_or(0))
+        let granted = known.and_then(|known| known.granted);
+        granted.map_or((0, 0), |granted| {
+            let ahead = granted.ahead.saturating_add(SLACK);
+            let ahead = ahead.saturating_sub(granted.at.elapsed());
+            (granted.next, script::micros(ahead).unwrap_or(0))
         })
     }
 
-    fn learn(&self, now: i64, ahead: i64) {
-        let known = Known {
-            next: now.saturating_add(ahead),
-            ahead: script::duration(ahead),
-            at: Instant::now(),
-        };
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    fn number(&self) -> u64 {
+        self.questions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Heeds no answer that comes after that to a later question: another connection may have been
+    /// faster, and what was granted may have been given back.
+    fn learn(&self, number: u64, granted: Option<Granted>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none_or(|known| known.number < number) {
+            *known = Some(Known { number, granted });
+        }
     }
 }
 
@@ -118,6 +136,7 @@ impl QuotaBackend for RedisQuota {
         let units = Units::of(request.rate)?;
         let horizon = script::micros(request.horizon).unwrap_or(i64::from(u32::MAX));
         let permits = i64::from(request.permits);
+        let number = self.number();
         let (known, at_most) = self.known();
         let numbers = [
             units.interval,
@@ -131,7 +150,14 @@ impl QuotaBackend for RedisQuota {
         let [now, ahead, first, granted, paused, lost] = answer[..] else {
             return Err(script::unintelligible());
         };
-        self.learn(now, ahead);
+        if granted > 0 {
+            let granted = Granted {
+                next: now.saturating_add(ahead),
+                ahead: script::duration(ahead),
+                at: Instant::now(),
+            };
+            self.learn(number, Some(granted));
+        }
         let mut lease = if paused > now {
             Lease::paused(script::duration(now), script::duration(paused))
         } else {
@@ -159,14 +185,9 @@ impl QuotaBackend for RedisQuota {
             return Ok(());
         };
         // From now on nothing is held: an answer that is lost must not have it counted again.
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.learn(self.number(), None);
         let numbers = [units.interval, units.capacity, last, count];
-        let (answer, _) = self.ask("give_back", &numbers).await?;
-        let [now, ahead, _] = answer[..] else {
-            return Err(script::unintelligible());
-        };
-        self.learn(now, ahead);
-        Ok(())
+        self.ask("give_back", &numbers).await.map(drop)
     }
 
     async fn pause(&self, rate: Rate, wait: Duration) -> Result<(), QuotaError> {

@@ -8,8 +8,8 @@
 -- ARGV     "lease" interval capacity permits horizon known ahead
 --          "give_back" interval capacity last count
 --          "pause" interval capacity wait
--- where capacity is the interval times the burst, known what the caller was told that next is, and ahead
--- how far that can be ahead of now at the most, whatever was done to the clock.
+-- where capacity is the interval times the burst, known what next was after the caller was granted what it
+-- holds, and ahead how far that can be ahead of now at the most, whatever was done to the clock.
 
 local question, interval, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
