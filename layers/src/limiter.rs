@@ -267,7 +267,8 @@ impl RateLimiterBuilder {
     /// No pause is longer than this, whatever the server asks for. By default a minute; a day is
     /// the most.
     ///
-    /// At zero there are no pauses.
+    /// At zero there are no pauses. Where a quota is shared, one that another process was asked for is kept
+    /// to for 100 ms at the least, as nothing is granted until it ends: then the backend is asked again.
     pub fn max_pause(mut self, limit: Duration) -> Self {
         self.max_pause = limit;
         self

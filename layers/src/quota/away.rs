@@ -11,7 +11,7 @@ use crate::turnstile::{Decision, PermitSource};
 use crate::{Backoff, Rate};
 
 /// When a backend that is away is asked again.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
+pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// Whether the backend answers, and what calls do where it does not.

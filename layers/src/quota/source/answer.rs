@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::super::away::FIRST_RETRY;
 use super::super::clock::BackendClock;
 use super::super::{Lease, QuotaError, QuotaFailure};
 use super::{SharedSource, count, signed, size, unsigned};
@@ -168,7 +169,7 @@ impl SharedSource {
             return false;
         };
         let wait = unsigned(clock.until(signed(until), self.nanos(now)));
-        let until = now.checked_add(wait.min(self.max_pause));
+        let until = now.checked_add(wait.min(self.max_pause.max(FIRST_RETRY)));
         self.paused_until = self.paused_until.max(until);
         // They belong to a time at which nobody may go.
         self.held.clear();

@@ -83,6 +83,26 @@ async fn no_pause_of_others_is_longer_than_the_own_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_wants_no_pauses_does_not_ask_without_one() {
+    for most in [Duration::ZERO, Duration::from_nanos(1)] {
+        let net = Net::new(MILLI);
+        let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+        let patient = RateLimiter::from(quota.clone());
+        patient.pause(Duration::from_secs(30));
+        sleep(5 * MILLI).await;
+        let hasty = RateLimiter::shared(quota).max_pause(most).build();
+        let sent = send_within(&hasty, Some(Duration::from_secs(5))).await;
+        sent.expect_err("paused");
+        // Ten times a second.
+        assert!(
+            (45..=51).contains(&net.leases()),
+            "{} in {most:?}",
+            net.leases()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_who_learn_the_same_tell_it_once() {
     let net = Net::new(MILLI);
     let told = Told::default();
