@@ -18,6 +18,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Health {
     away: Option<Away>,
+    /// How often it has failed since it was last of use.
+    failures: u32,
     policy: WhenAway,
     /// The share of this process.
     share: Rate,
@@ -42,7 +44,6 @@ impl Retry {
 #[derive(Debug)]
 struct Away {
     error: QuotaError,
-    failures: u32,
     retry_at: Instant,
     share: Option<Gcra>,
 }
@@ -56,6 +57,7 @@ impl Health {
         };
         Self {
             away: None,
+            failures: 0,
             policy,
             share: rate.share(instances),
             retry: Retry::new(),
@@ -71,19 +73,24 @@ impl Health {
         self.away.take().is_some()
     }
 
+    /// A permit was used. One that merely answers may grant nothing of use again, and goes on being asked
+    /// less and less often.
+    pub(super) fn is_of_use(&mut self) {
+        if self.away.is_none() {
+            self.failures = 0;
+        }
+    }
+
     pub(super) fn fail(&mut self, now: Instant, error: QuotaError) {
-        let (failures, share) = match self.away.take() {
-            None => (1, None),
-            Some(away) => (away.failures.saturating_add(1), away.share),
-        };
-        let retry_at = now.checked_add(self.retry.after(failures));
+        let share = self.away.take().and_then(|away| away.share);
+        self.failures = self.failures.saturating_add(1);
+        let retry_at = now.checked_add(self.retry.after(self.failures));
         let share = match (self.policy, share) {
             (WhenAway::LocalShare { .. }, None) => Some(Gcra::spent(self.share, now)),
             (_, share) => share,
         };
         self.away = Some(Away {
             error,
-            failures,
             retry_at: retry_at.unwrap_or(now),
             share,
         });

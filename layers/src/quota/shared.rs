@@ -59,8 +59,9 @@ const DEFAULT_HORIZON: Duration = Duration::from_secs(1);
 /// A backend that has not answered in time is away, and calls do what [`WhenAway`] says. But it may have
 /// granted permits, so the answer is waited for in the background, for a minute at most and four at a time:
 /// what it grants for the time of the [`horizon`](Self::horizon) is held like any other permit, and the
-/// rest is given back. Meanwhile the backend is asked only whether it is there, for no permit: however
-/// slow it is, nothing is handed out that nobody uses.
+/// rest is given back. Meanwhile the backend is asked only whether it is there, for no permit: one that is
+/// slower than the timeout hands out no more than one lease, each time that it goes away. One that answers
+/// in time, but too late for its permits to be used, is away after three leases in a row.
 #[derive(Clone)]
 #[must_use]
 pub struct SharedQuota {
@@ -75,8 +76,8 @@ pub struct SharedQuota {
 
 /// What calls do while the backend can't be asked, or answers with an error.
 ///
-/// Permits that are held already are used first. The backend is asked again after 100 ms at the
-/// earliest, and less and less often, but every 2 s at least, as long as there are calls.
+/// Permits that are held already are used first. The backend is asked again after 50 to 100 ms, and less
+/// and less often until a permit of it is used, but every 2 s at least, as long as there are calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenAway {

@@ -182,6 +182,7 @@ impl SharedSource {
             self.held.take();
             self.demand.take();
             self.late = 0;
+            self.health.is_of_use();
             Decision::Granted
         } else {
             Decision::Wait(unsigned(wait))

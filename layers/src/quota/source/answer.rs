@@ -111,6 +111,11 @@ impl SharedSource {
             self.late = 0;
             return Err(QuotaError::new(QuotaFailure::Late, ""));
         }
+        if self.held.len() == 0 {
+            // Nothing is learned from what nobody could use: that all was used soon, least of all.
+            self.demand.start_over();
+            return Ok(count(granted));
+        }
         let last = self.held.len().saturating_sub(1);
         let lasts = self.held.wait(last, clock, came_at).unwrap_or(0);
         let lasts_until = now.checked_add(unsigned(lasts));

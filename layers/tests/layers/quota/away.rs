@@ -106,6 +106,34 @@ async fn answers_that_are_always_too_late_are_as_good_as_none() {
     let error = send(&RateLimiter::from(quota)).await.expect_err("late");
     assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Late);
     assert_eq!(net.leases(), 3);
+    let granted = net.0.granted.load(Ordering::SeqCst);
+    assert!(granted <= 3, "{granted}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_but_grants_nothing_of_use_is_asked_less_and_less_often() {
+    let net = Net::new(20 * MILLI);
+    let limiter = RateLimiter::from(net.quota(rate(100, 2), WhenAway::FailClosed));
+    let refused = async || {
+        let error = send_within(&limiter, Some(Duration::from_secs(60))).await;
+        let error = error.expect_err("late");
+        assert_eq!(typed::<QuotaError>(&error).failure(), QuotaFailure::Late);
+        typed::<RateLimited>(&error).retry_after()
+    };
+    for most in [100, 200, 400, 800, 1600, 2000, 2000] {
+        let retry_after = refused().await;
+        assert!(
+            retry_after >= most / 2 * MILLI && retry_after <= most * MILLI,
+            "{retry_after:?} of {most} ms"
+        );
+        sleep(retry_after).await;
+    }
+    // A permit that is used ends that.
+    net.takes(MILLI);
+    send(&limiter).await.expect("in time");
+    sleep(Duration::from_secs(1)).await;
+    net.takes(20 * MILLI);
+    assert!(refused().await <= 100 * MILLI);
 }
 
 #[tokio::test(start_paused = true)]
