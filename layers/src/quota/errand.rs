@@ -22,8 +22,16 @@ const IDLE: Duration = Duration::from_millis(50);
 pub(crate) fn run(errands: &Errands, quota: &SharedQuota, limiter: impl Fn() -> WeakLimiter) {
     if let Some((number, request)) = errands.lease {
         let question = Question::new(quota, limiter(), number, request);
-        // Dropped without an answer, it has failed.
-        spawn(quota, question.ask());
+        if let Ok(runtime) = Handle::try_current() {
+            let span = span(quota);
+            // Nobody hears of a span before it ends, so it is not open for as long as permits are held.
+            drop(runtime.spawn(async move {
+                let watcher = question.ask().instrument(span).await;
+                if let Some(watcher) = watcher {
+                    watcher.watch().await;
+                }
+            }));
+        }
     }
     if let Some(until) = errands.pause {
         let announcement = Announcement {
@@ -45,14 +53,19 @@ pub(crate) fn give_back_later(quota: &SharedQuota, unused: Vec<Duration>) {
     spawn(quota, async move { give_back(&of, unused).await });
 }
 
-/// Runs `task` in a span that belongs to no call but tells which one began it: others may wait for the
-/// same answer, and none should stay open for it.
+/// Runs `task` in a span of its own.
 fn spawn(quota: &SharedQuota, task: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
-        let span = info_span!(parent: None, "quota", backend = ?quota.backend);
-        span.follows_from(Span::current().id());
-        drop(runtime.spawn(task.instrument(span)));
+        drop(runtime.spawn(task.instrument(span(quota))));
     }
+}
+
+/// A span that belongs to no call but tells which one began it: others may wait for the same answer, and
+/// none should stay open for it.
+fn span(quota: &SharedQuota) -> Span {
+    let span = info_span!(parent: None, "quota", backend = ?quota.backend);
+    span.follows_from(Span::current().id());
+    span
 }
 
 /// A question for permits. Dropped before there is an answer, it has failed.
@@ -65,8 +78,6 @@ struct Question {
     is_open: bool,
     /// Whether it was given up, but is waited for.
     is_awaited: bool,
-    /// The number that it has as the watcher of what is held.
-    watches: Option<u64>,
 }
 
 impl Question {
@@ -79,11 +90,11 @@ impl Question {
             sent: Instant::now(),
             is_open: true,
             is_awaited: false,
-            watches: None,
         }
     }
 
-    async fn ask(mut self) {
+    /// Asks, and tells who is to look after what is held then. Dropped without an answer, it has failed.
+    async fn ask(mut self) -> Option<Watcher> {
         self.sent = Instant::now();
         let quota = self.quota.clone();
         let mut answer = quota.backend.lease(self.request);
@@ -102,15 +113,7 @@ impl Question {
         if !unused.is_empty() {
             give_back(&quota, unused).await;
         }
-        let often = quota.lateness().max(IDLE);
-        let within = often.saturating_mul(4);
-        let watches = self
-            .limiter
-            .look(|source, _, now| source.watch(now, within));
-        self.watches = watches.flatten();
-        if let Some(number) = self.watches {
-            self.watch(number, often, within).await;
-        }
+        Watcher::of(&quota, &self.limiter)
     }
 
     /// What is granted after its time: the backend does not know that nobody waits any more.
@@ -161,21 +164,6 @@ impl Question {
         }
         answered.unused
     }
-
-    /// Gives back what nobody wants any more.
-    async fn watch(&self, number: u64, often: Duration, within: Duration) {
-        let mut used = 0;
-        loop {
-            let found = self.limiter.look(|source, is_awaited, now| {
-                source.look(number, now, within, &mut used, is_awaited)
-            });
-            match found {
-                Some(Use::Going) => sleep(often).await,
-                Some(Use::Idle(unused)) => give_back(&self.quota, unused).await,
-                Some(Use::Over) | None => return,
-            }
-        }
-    }
 }
 
 impl Drop for Question {
@@ -186,9 +174,56 @@ impl Drop for Question {
             self.finish(Err(error));
         }
         self.await_no_more();
-        if let Some(number) = self.watches {
-            self.limiter.look(|source, _, _| source.unwatch(number));
+    }
+}
+
+/// Who looks after what is held. It may have to be somebody else when this is dropped.
+struct Watcher {
+    quota: SharedQuota,
+    limiter: WeakLimiter,
+    number: u64,
+    often: Duration,
+    within: Duration,
+}
+
+impl Watcher {
+    /// One, where it takes one.
+    fn of(quota: &SharedQuota, limiter: &WeakLimiter) -> Option<Self> {
+        let often = quota.lateness().max(IDLE);
+        let within = often.saturating_mul(4);
+        let number = limiter.look(|source, _, now| source.watch(now, within))??;
+        Some(Self {
+            quota: quota.clone(),
+            limiter: limiter.clone(),
+            number,
+            often,
+            within,
+        })
+    }
+
+    /// Gives back what nobody wants any more.
+    async fn watch(self) {
+        let mut used = 0;
+        loop {
+            let found = self.limiter.look(|source, is_awaited, now| {
+                source.look(self.number, now, self.within, &mut used, is_awaited)
+            });
+            match found {
+                Some(Use::Going) => sleep(self.often).await,
+                Some(Use::Idle(unused)) => {
+                    let span = span(&self.quota);
+                    give_back(&self.quota, unused).instrument(span).await;
+                }
+                Some(Use::Over) | None => return,
+            }
         }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.limiter
+            .look(|source, _, _| source.unwatch(self.number));
     }
 }
 
