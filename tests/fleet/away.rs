@@ -37,6 +37,12 @@ fn slow() -> Rate {
     rate.and_then(|rate| rate.with_burst(1000)).expect("a rate")
 }
 
+/// For an answer that is to come, however slow this machine is.
+const LONG: Duration = Duration::from_secs(60);
+
+/// For one that is not.
+const SHORT: Duration = Duration::from_millis(250);
+
 fn quota(server: &Server, rate: Rate, away: WhenAway) -> SharedQuota {
     quota_at(&server.url(), rate, away)
 }
@@ -46,6 +52,7 @@ fn quota_at(url: &str, rate: Rate, away: WhenAway) -> SharedQuota {
     SharedQuota::new(rate, redis, away)
         .expect("a quota")
         .lease(1)
+        .timeout(LONG)
 }
 
 async fn send(limiter: &RateLimiter) -> Result<(), BoxError> {
@@ -98,6 +105,7 @@ pub(crate) fn every_trouble_has_its_outcome() {
     block_on(async {
         let told = Told::default();
         let quota = quota(&server, slow(), WhenAway::FailClosed).recorder(told.clone());
+        let impatient = quota.clone().timeout(SHORT);
         let limiter = RateLimiter::from(quota);
         let key = QuotaKey::named("away");
         let key = key.as_str();
@@ -164,12 +172,15 @@ pub(crate) fn every_trouble_has_its_outcome() {
         let url = server.url().replace("redis:", "rediss:");
         let redis = RedisQuota::new(url, QuotaKey::named("away")).expect("a URL");
         let secure = SharedQuota::new(slow(), redis, WhenAway::FailClosed).expect("a quota");
+        let secure = secure.timeout(SHORT);
         let error = send(&RateLimiter::from(secure)).await.expect_err("no TLS");
         // Whether it says so or waits for more depends on the bytes of the first message.
         let failure = find_source::<QuotaError>(&*error).expect("typed").failure();
         assert!([QuotaFailure::Connection, QuotaFailure::Timeout].contains(&failure));
 
         // A server that does not answer.
+        let limiter = RateLimiter::from(impatient);
+        recovers(&limiter).await;
         server.stop();
         fails_with(&limiter, QuotaFailure::Timeout).await;
         server.go_on();
@@ -216,7 +227,8 @@ pub(crate) fn a_connection_that_says_nothing_is_given_up() {
     let server = Server::start();
     let proxy = Proxy::start(server.port());
     block_on(async {
-        let limiter = RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed));
+        let limiter =
+            RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed).timeout(SHORT));
         recovers(&limiter).await;
         proxy.silence();
         fails_with(&limiter, QuotaFailure::Timeout).await;
@@ -230,7 +242,8 @@ pub(crate) fn what_is_granted_late_is_used() {
     block_on(async {
         let key = QuotaKey::named("away");
         let granted = || server.field(key.as_str(), "granted");
-        let limiter = RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed));
+        let limiter =
+            RateLimiter::from(quota_at(&proxy.url(), slow(), WhenAway::FailClosed).timeout(SHORT));
         recovers(&limiter).await;
         let before = granted();
         proxy.hold(true);
@@ -254,8 +267,7 @@ pub(crate) fn calls_end_at_their_own_deadline() {
     block_on(async {
         for away in [WhenAway::FailOpen, WhenAway::FailClosed] {
             // The limit of time of the quota is not what ends them.
-            let quota = quota(&server, slow(), away).timeout(Duration::from_secs(3600));
-            let limiter = RateLimiter::from(quota);
+            let limiter = RateLimiter::from(quota(&server, slow(), away));
             send(&limiter).await.expect("a permit");
             server.stop();
             let error = send_within(&limiter, Duration::from_millis(50)).await;
