@@ -18,6 +18,9 @@ const LAST_LIMIT: Duration = Duration::from_secs(60);
 /// How long nobody has to want permits, at the least, until they are given back.
 const IDLE: Duration = Duration::from_millis(50);
 
+/// And at the most, which is how long it takes to notice that the limiter is gone.
+const LONGEST_IDLE: Duration = Duration::from_secs(1);
+
 /// Starts what is to be done for a limiter.
 pub(crate) fn run(errands: &Errands, quota: &SharedQuota, limiter: impl Fn() -> WeakLimiter) {
     if let Some((number, request)) = errands.lease {
@@ -189,7 +192,7 @@ struct Watcher {
 impl Watcher {
     /// One, where it takes one.
     fn of(quota: &SharedQuota, limiter: &WeakLimiter) -> Option<Self> {
-        let often = quota.lateness().max(IDLE);
+        let often = quota.lateness().clamp(IDLE, LONGEST_IDLE);
         let within = often.saturating_mul(4);
         let number = limiter.look(|source, _, now| source.watch(now, within))??;
         Some(Self {

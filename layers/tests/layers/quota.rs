@@ -248,6 +248,23 @@ async fn a_recorder_is_told_of_every_question() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_looks_long_after_what_a_limiter_held_that_is_gone() {
+    let net = Net::new(MILLI);
+    // A permit is good for an hour.
+    let slow = Rate::new(1, Duration::from_secs(1800)).and_then(|rate| rate.with_burst(5));
+    let limiter = net.limiter(slow.expect("a rate"), 5, WhenAway::FailClosed);
+    for _ in 0..2 {
+        send(&limiter).await.expect("a permit");
+    }
+    let runtime = tokio::runtime::Handle::current();
+    sleep(10 * MILLI).await;
+    assert_eq!(runtime.metrics().num_alive_tasks(), 1);
+    drop(limiter);
+    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_gives_up_loses_nobody_his_permit() {
     let net = Net::new(5 * MILLI);
     let limiter = net.limiter(rate(100, 20), 10, WhenAway::FailClosed);
