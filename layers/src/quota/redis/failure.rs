@@ -7,6 +7,9 @@ use crate::{QuotaError, QuotaFailure};
 /// How much is repeated of what a server says, in characters.
 const LONGEST: usize = 200;
 
+/// What servers say before they repeat the arguments of a command, cut short.
+const ARGUMENTS: &str = ", with args";
+
 /// What it was, and what the server says of it. Some repeat commands that they don't know, that with the
 /// password too.
 pub(super) fn of(error: &RedisError, password: Option<&str>) -> QuotaError {
@@ -23,6 +26,8 @@ pub(super) fn of(error: &RedisError, password: Option<&str>) -> QuotaError {
         _ if character.is_control() => ' ',
         _ => character,
     };
+    // What is repeated of them may be a part of the password.
+    let detail = detail.split(ARGUMENTS).next().unwrap_or_default();
     let detail: String = detail.chars().take(LONGEST).map(shown).collect();
     QuotaError::new(failure, detail)
 }
@@ -91,7 +96,8 @@ mod tests {
             "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'user' 'hunter2'";
         assert!(!shown(unknown.to_owned(), "hunter2").contains("hunter2"));
         for other in ["other", ""] {
-            assert!(shown(unknown.to_owned(), other).contains("unknown command"));
+            let shown = shown(unknown.to_owned(), other);
+            assert!(shown.contains("unknown command") && !shown.contains("hunter2"));
         }
         let long = shown("\u{1b}é".repeat(10_000), "hunter2");
         assert!(long.len() < 2000 && !long.contains('\u{1b}'));
