@@ -42,7 +42,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///
 /// What it fails with is a [`TransportError`], which tells whether anything was sent, or a
-/// [`Timeout`] of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
+/// [`Timeout`](idpflare_layers::Timeout) of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
 ///
 /// | setting | default |
 /// |---|---|
