@@ -1,6 +1,6 @@
 //! The example that exports the log: what it takes and what it says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use idpflare_management::AuditLogEntry;
@@ -8,6 +8,12 @@ use idpflare_management::testing::FakeIdpflare;
 
 use crate::program::{Scratch, against, entries, example, log, run, succeeded};
 use crate::support::server::Scripted;
+
+/// Where a checkpoint and an output can be.
+fn files(scratch: &Scratch) -> (PathBuf, PathBuf) {
+    let [checkpoint, output] = ["audit.checkpoint", "audit.ndjson"].map(|name| scratch.file(name));
+    (checkpoint, output)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_and_times_apply() {
@@ -81,10 +87,7 @@ async fn what_can_not_be_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_is_not_the_one_of_the_checkpoint_is_left_alone() {
     let scratch = Scratch::new("outputs");
-    let (checkpoint, output) = (
-        scratch.file("audit.checkpoint"),
-        scratch.file("audit.ndjson"),
-    );
+    let (checkpoint, output) = files(&scratch);
     let fake = FakeIdpflare::new();
     fake.seed(5);
     let server = fake.serve().await.expect("a port");
@@ -182,10 +185,7 @@ fn follow(mut command: Command) -> (Child, ChildStderr, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_run_at_a_time_has_a_checkpoint_and_an_output() {
     let scratch = Scratch::new("locks");
-    let (checkpoint, output) = (
-        scratch.file("audit.checkpoint"),
-        scratch.file("audit.ndjson"),
-    );
+    let (checkpoint, output) = files(&scratch);
     let fake = FakeIdpflare::new();
     fake.seed(5);
     let server = fake.serve().await.expect("a port");

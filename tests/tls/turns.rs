@@ -91,6 +91,14 @@ impl Server {
         Self::new(alpn, act).await
     }
 
+    /// Speaks HTTP/1.1 over its first connection, where it answers when it is told so, and lets all others
+    /// wait.
+    async fn with_one_connection() -> (Self, Told) {
+        let told = Told::new(Semaphore::new(0));
+        let answers = Act::AnswersWhen(Arc::clone(&told));
+        (Self::first(&["http/1.1"], answers, Act::Hangs).await, told)
+    }
+
     fn client(&self, connect_timeout: Duration, attempts: u32) -> Client {
         let transport = trusting(&self.ca).connect_timeout(connect_timeout);
         client_with(self.address, transport, attempts)
@@ -257,13 +265,7 @@ async fn with_http1_only_the_first_handshake_is_waited_for() {
 
 #[tokio::test]
 async fn a_connection_that_becomes_free_serves_a_call_that_is_still_connecting() {
-    let told = Told::new(Semaphore::new(0));
-    let server = Server::first(
-        &["http/1.1"],
-        Act::AnswersWhen(Arc::clone(&told)),
-        Act::Hangs,
-    )
-    .await;
+    let (server, told) = Server::with_one_connection().await;
     let client = server.client(LONG, 1);
     let first = start(&client);
     server.connected(1).await;
@@ -277,13 +279,7 @@ async fn a_connection_that_becomes_free_serves_a_call_that_is_still_connecting()
 
 #[tokio::test]
 async fn a_connection_that_was_given_to_a_call_that_is_dropped_is_the_next_ones() {
-    let told = Told::new(Semaphore::new(0));
-    let server = Server::first(
-        &["http/1.1"],
-        Act::AnswersWhen(Arc::clone(&told)),
-        Act::Hangs,
-    )
-    .await;
+    let (server, told) = Server::with_one_connection().await;
     let client = server.client(LONG, 1);
     let mut first = pin!(client.send(GetUserStats::new()));
     tokio::select! {
