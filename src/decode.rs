@@ -6,6 +6,7 @@ use idpflare_layers::Operation;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
+use crate::json;
 use crate::one_line::one_line;
 
 /// Reads a reply's body as JSON.
@@ -26,7 +27,7 @@ pub fn decode_json<T: DeserializeOwned>(
     })?;
     // Tracking the path costs as much again as decoding, so that is done once it is known to be of
     // use.
-    serde_json::from_str(text).or_else(|_| locate(text, reply, operation))
+    json::from_str(text).or_else(|_| locate(text, reply, operation))
 }
 
 /// Decodes once more, to name the place of the fault.
@@ -78,7 +79,7 @@ pub(crate) fn decode_row<T: DeserializeOwned>(
     index: usize,
     operation: &Operation,
 ) -> Result<T, DecodeError> {
-    serde_json::from_str(raw).or_else(|_| {
+    json::from_str(raw).or_else(|_| {
         let mut deserializer = serde_json::Deserializer::from_str(raw);
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let mut path = format!("{list}[{index}]");

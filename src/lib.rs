@@ -78,6 +78,7 @@ mod decode;
 mod error;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod json;
 mod one_line;
 mod pager;
 mod request;

@@ -5,11 +5,13 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use http::Response;
 use idpflare_management::{
-    ApiKey, ApiRequest, AuditLogEntry, CreateApiKey, CreateClient, MfaEnrollment, OAuthClient,
-    OPERATIONS, RefreshToken, RotateClientSecret, SocialIdentity, User, UserSession, UserStats,
+    ApiKey, ApiRequest, AuditLogEntry, CreateApiKey, CreateClient, GetUser, MfaEnrollment,
+    OAuthClient, OPERATIONS, RefreshToken, RotateClientSecret, SocialIdentity, User, UserSession,
+    UserStats, decode_json,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::exchange::Exchange;
 use crate::operations::with_operation;
@@ -30,6 +32,7 @@ pub(crate) fn check(data: &[u8]) {
     survives::<User>(&reply);
     survives::<UserSession>(&reply);
     survives::<UserStats>(&reply);
+    survives::<Value>(&reply);
 }
 
 fn is_read_or_told<R: ApiRequest>(reply: &Response<Bytes>) {
@@ -59,9 +62,13 @@ fn secrets_stay_hidden(reply: &Response<Bytes>) {
     }
 }
 
-/// What was read says the same when it is written and read again.
+/// What was read is what `serde_json` reads, and says the same when it is written and read again.
 fn survives<T: Serialize + DeserializeOwned + PartialEq + Debug>(reply: &Response<Bytes>) {
-    if let Ok(value) = serde_json::from_slice::<T>(reply.body()) {
+    let read = decode_json::<T>(reply, GetUser::OPERATION).ok();
+    let text = std::str::from_utf8(reply.body()).ok();
+    let plain = text.and_then(|text| serde_json::from_str(text).ok());
+    assert_eq!(read, plain);
+    if let Some(value) = plain {
         // Not as text, in which the last bit of a number may get lost.
         let written = serde_json::to_value(&value).expect("it has no secret");
         let again: T = serde_json::from_value(written).expect("it was read before");

@@ -1,0 +1,310 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use super::cursor::{Cursor, Number};
+
+/// How deeply arrays and objects are nested at most; `serde_json` takes a few more.
+const MAX_DEPTH: u8 = 100;
+
+/// Something that `serde_json` is to decide.
+#[derive(Debug)]
+pub(super) struct Unusual;
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unusual JSON")
+    }
+}
+
+impl std::error::Error for Unusual {}
+
+impl de::Error for Unusual {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+}
+
+/// How many names are kept; what an object has more of is read without any.
+const NAMES: usize = 24;
+
+/// Reads one document.
+pub(super) struct Reader<'de> {
+    cursor: Cursor<'de>,
+    depth: u8,
+    /// The names of the members of the last object that has fields, in their order. The next one is most
+    /// likely a row like it, and a name that is expected is compared, and not searched for its end.
+    names: [&'de str; NAMES],
+}
+
+impl<'de> Reader<'de> {
+    /// The value of `text`, all of which is one document.
+    pub(super) fn read<T: DeserializeOwned>(text: &'de str) -> Result<T, Unusual> {
+        let mut reader = Self {
+            cursor: Cursor::new(text),
+            depth: 0,
+            names: [""; NAMES],
+        };
+        let value = T::deserialize(&mut reader)?;
+        match reader.cursor.peek() {
+            None => Ok(value),
+            Some(_) => Err(Unusual),
+        }
+    }
+
+    /// What stands between `open` and `close`, which `read` leaves unread.
+    #[inline]
+    fn nested<T>(
+        &mut self,
+        open: u8,
+        close: u8,
+        read: impl FnOnce(&mut Self) -> Result<T, Unusual>,
+    ) -> Result<T, Unusual> {
+        if !self.cursor.pass(open) || self.depth == MAX_DEPTH {
+            return Err(Unusual);
+        }
+        self.depth += 1;
+        let value = read(self)?;
+        self.depth -= 1;
+        if self.cursor.pass(close) {
+            Ok(value)
+        } else {
+            Err(Unusual)
+        }
+    }
+}
+
+macro_rules! as_number {
+    ($($method:ident)*) => {$(
+        #[inline]
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+            self.deserialize_i64(visitor)
+        }
+    )*};
+}
+
+/// What no reply has, and `serde_json` reads in ways of its own.
+macro_rules! unusual {
+    ($($method:ident($($argument:ty),*))*) => {$(
+        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _: V) -> Result<V::Value, Unusual> {
+            Err(Unusual)
+        }
+    )*};
+}
+
+impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
+    type Error = Unusual;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        match self.cursor.peek().ok_or(Unusual)? {
+            b'n' => self
+                .cursor
+                .literal("null")
+                .and_then(|()| visitor.visit_unit()),
+            b't' | b'f' => self.deserialize_bool(visitor),
+            b'"' => self.deserialize_str(visitor),
+            b'[' => self.deserialize_seq(visitor),
+            b'{' => self.deserialize_map(visitor),
+            _ => self.deserialize_i64(visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        if self.cursor.peek() == Some(b't') {
+            self.cursor.literal("true")?;
+            return visitor.visit_bool(true);
+        }
+        self.cursor.literal("false")?;
+        visitor.visit_bool(false)
+    }
+
+    #[inline]
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.cursor.peek();
+        match self.cursor.number()? {
+            Number::Positive(value) => visitor.visit_u64(value),
+            Number::Negative(value) => visitor.visit_i64(value),
+            Number::Float(value) => visitor.visit_f64(value),
+        }
+    }
+
+    as_number! {
+        deserialize_i8 deserialize_i16 deserialize_i32
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_f64
+    }
+
+    #[inline]
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.cursor.peek();
+        match self.cursor.string()? {
+            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
+            Cow::Owned(text) => visitor.visit_str(&text),
+        }
+    }
+
+    #[inline]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.deserialize_str(visitor)
+    }
+
+    #[inline]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.deserialize_str(visitor)
+    }
+
+    #[inline]
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        if self.cursor.peek() == Some(b'n') {
+            self.cursor.literal("null")?;
+            return visitor.visit_none();
+        }
+        visitor.visit_some(self)
+    }
+
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Unusual> {
+        // What serde_json makes of one of its own names is not to be guessed.
+        if name.starts_with('$') {
+            return Err(Unusual);
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.nested(b'[', b']', |reader| {
+            visitor.visit_seq(Elements {
+                reader,
+                is_first: true,
+            })
+        })
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.deserialize_struct("", &[], visitor)
+    }
+
+    #[inline]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Unusual> {
+        self.nested(b'{', b'}', |reader| {
+            visitor.visit_map(Members {
+                reader,
+                is_first: true,
+                index: 0,
+                is_row: !fields.is_empty(),
+            })
+        })
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
+        self.deserialize_any(visitor)
+    }
+
+    unusual! {
+        deserialize_i128() deserialize_u128() deserialize_f32() deserialize_char()
+        deserialize_bytes() deserialize_byte_buf() deserialize_unit()
+        deserialize_unit_struct(&'static str)
+        deserialize_tuple(usize)
+        deserialize_tuple_struct(&'static str, usize)
+        deserialize_enum(&'static str, &'static [&'static str])
+    }
+}
+
+/// The elements of an array.
+struct Elements<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    is_first: bool,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
+    type Error = Unusual;
+
+    #[inline]
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Unusual> {
+        if self.reader.cursor.peek() == Some(b']') && self.is_first {
+            return Ok(None);
+        }
+        if !self.is_first && !self.reader.cursor.pass(b',') {
+            return Ok(None);
+        }
+        self.is_first = false;
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+}
+
+/// The members of an object.
+struct Members<'a, 'de> {
+    reader: &'a mut Reader<'de>,
+    is_first: bool,
+    index: usize,
+    /// Whether it has fields, and is not a map.
+    is_row: bool,
+}
+
+impl<'de> MapAccess<'de> for Members<'_, 'de> {
+    type Error = Unusual;
+
+    #[inline]
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Unusual> {
+        let cursor = &mut self.reader.cursor;
+        if cursor.peek() == Some(b'}') && self.is_first {
+            return Ok(None);
+        }
+        if !self.is_first && !cursor.pass(b',') {
+            return Ok(None);
+        }
+        self.is_first = false;
+        cursor.peek();
+        let mut expected = self
+            .reader
+            .names
+            .get_mut(self.index)
+            .filter(|_| self.is_row);
+        self.index += 1;
+        if let Some(name) = expected.as_deref().copied()
+            && cursor.pass_name(name)
+        {
+            return seed
+                .deserialize(BorrowedStrDeserializer::new(name))
+                .map(Some);
+        }
+        match cursor.string()? {
+            Cow::Borrowed(name) => {
+                if let Some(expected) = &mut expected {
+                    **expected = name;
+                }
+                seed.deserialize(BorrowedStrDeserializer::new(name))
+            }
+            Cow::Owned(name) => seed.deserialize(StringDeserializer::new(name)),
+        }
+        .map(Some)
+    }
+
+    #[inline]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unusual> {
+        if !self.reader.cursor.pass(b':') {
+            return Err(Unusual);
+        }
+        seed.deserialize(&mut *self.reader)
+    }
+}
