@@ -1,6 +1,7 @@
 //! The order of the layers between a client and its transport, as data.
 
 mod boxed;
+mod outgoing;
 mod standard;
 
 use std::fmt;

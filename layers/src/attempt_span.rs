@@ -132,30 +132,35 @@ where
     #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let span = span(&request, &self.shown);
-        let call = (!span.is_disabled()).then(|| Call::of_or_insert(&mut request));
         #[cfg(feature = "opentelemetry")]
         crate::trace_context::inject(&span, request.headers_mut());
-        SpanFuture::new(span, call, || self.inner.call(request))
+        if span.is_disabled() {
+            // In place: a request that is handed to a closure is moved twice more.
+            return SpanFuture::unheard(self.inner.call(request));
+        }
+        let call = Call::of_or_insert(&mut request);
+        SpanFuture::within(span, call, || self.inner.call(request))
     }
 }
 
 /// All values are expressions inside of the macro, which looks at them only where somebody listens.
+#[inline]
 fn span<B>(request: &http::Request<B>, shown: &[Box<str>]) -> Span {
-    let operation = Operation::of(request);
+    let operation = || Operation::of(request);
     let (method, uri) = (request.method(), request.uri());
     tracing::info_span!(
         target: TARGET,
         "attempt",
-        "otel.name" = field::display(SpanName::new(method, operation)),
+        "otel.name" = field::display(SpanName::new(method, operation())),
         "otel.kind" = "client",
         "otel.status_code" = Empty,
-        "http.request.method" = method_label(method, operation),
+        "http.request.method" = method_label(method, operation()),
         "http.request.method_original" =
-            known_method(method, operation).is_none().then_some(method.as_str()),
+            known_method(method, operation()).is_none().then_some(method.as_str()),
         "server.address" = server_address(uri),
         "server.port" = server_port(uri).map(i64::from),
         "url.full" = field::display(RedactedUrl { uri, shown }),
-        "url.template" = operation.map(|operation| operation.path_template),
+        "url.template" = operation().map(|operation| operation.path_template),
         "http.request.resend_count" = resend_count(request),
         "http.response.status_code" = Empty,
         "network.protocol.version" = Empty,

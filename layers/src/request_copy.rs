@@ -25,14 +25,18 @@ enum Extensions {
 
 impl<B: Clone> RequestCopy<B> {
     /// A copy of `request`, which is an attempt of `call`.
-    pub(crate) fn of(request: &Request<B>, call: &Call) -> Self {
+    pub(crate) fn of(
+        request: &Request<B>,
+        operation: Option<&'static Operation>,
+        call: &Call,
+    ) -> Self {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             headers: request.headers().clone(),
             body: request.body().clone(),
-            extensions: Extensions::of(request, call),
+            extensions: Extensions::of(request.extensions(), operation, call),
         }
     }
 
@@ -48,9 +52,11 @@ impl<B: Clone> RequestCopy<B> {
 }
 
 impl Extensions {
-    fn of<B>(request: &Request<B>, call: &Call) -> Self {
-        let extensions = request.extensions();
-        let operation = Operation::of(request);
+    fn of(
+        extensions: &http::Extensions,
+        operation: Option<&'static Operation>,
+        call: &Call,
+    ) -> Self {
         if extensions.len() == 1 + usize::from(operation.is_some()) {
             let call = call.clone();
             Self::Usual { call, operation }
@@ -101,7 +107,7 @@ mod tests {
                 request.extensions_mut().insert(Others(7));
             }
 
-            let copy = RequestCopy::of(&request, &call);
+            let copy = RequestCopy::of(&request, Operation::of(&request), &call);
             call.record_send(crate::Delivery::Unknown);
             let again = copy.to_request();
             assert_eq!(again.method(), request.method());

@@ -136,13 +136,13 @@ where
     #[inline]
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
-        let attempts = RetryOverride::of(&request).attempts_or(self.policy.max_attempts());
-        call.limit_attempts(attempts);
-        let mut progress = Progress::new(&request, &call);
+        let own = RetryOverride::of(&request);
+        call.limit_attempts(own.attempts_or(self.policy.max_attempts()));
+        let mut progress = Progress::new(&request, own, &call);
         let again = (call.attempt_limit() != Some(1)).then(|| {
             Box::new(Again {
                 service: self.inner.clone(),
-                request: RequestCopy::of(&request, &call),
+                request: RequestCopy::of(&request, progress.operation(), &call),
             })
         });
         progress.begins();

@@ -26,13 +26,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new<B>(request: &http::Request<B>, call: &Call) -> Self {
+    pub(crate) fn new<B>(request: &http::Request<B>, own: RetryOverride, call: &Call) -> Self {
         let operation = Operation::of(request);
         let by_method = || safety_of_method(request.method());
         Self {
             operation,
-            safety: RetryOverride::of(request)
-                .safety_or_else(|| operation.map_or_else(by_method, |known| known.safety)),
+            safety: own.safety_or_else(|| operation.map_or_else(by_method, |known| known.safety)),
             own: 0,
             counted_before: 0,
             handed_on: false,
@@ -183,11 +182,14 @@ mod tests {
             &Operation::new("block", Method::POST, "/block", Safety::Idempotent);
         let mut request = http::Request::post("/block").body(()).expect("a request");
         let call = Call::new();
-        assert_eq!(Progress::new(&request, &call).safety(), Safety::Once);
+        let safety = |request: &http::Request<()>| {
+            Progress::new(request, RetryOverride::of(request), &call).safety()
+        };
+        assert_eq!(safety(&request), Safety::Once);
         request.extensions_mut().insert(BLOCK);
-        assert_eq!(Progress::new(&request, &call).safety(), Safety::Idempotent);
+        assert_eq!(safety(&request), Safety::Idempotent);
         let own = RetryOverride::new().safety(Safety::ReadOnly);
         request.extensions_mut().insert(own);
-        assert_eq!(Progress::new(&request, &call).safety(), Safety::ReadOnly);
+        assert_eq!(safety(&request), Safety::ReadOnly);
     }
 }

@@ -36,18 +36,23 @@ pin_project! {
 }
 
 impl<F> SpanFuture<F> {
-    /// Makes the future inside `span`. There is a `call` only where somebody listens.
-    pub(crate) fn new(span: Span, call: Option<Call>, future: impl FnOnce() -> F) -> Self {
-        if span.is_disabled() {
-            // The future last, so that it is made where it stays.
-            return Self {
-                span,
-                call,
-                future: Some(future()),
-            };
+    /// Of a span that nobody listens to.
+    pub(crate) fn unheard(future: F) -> Self {
+        Self {
+            span: Span::none(),
+            call: None,
+            future: Some(future),
         }
+    }
+
+    /// Makes the future inside `span`.
+    pub(crate) fn within(span: Span, call: Call, future: impl FnOnce() -> F) -> Self {
         let future = Some(span.in_scope(future));
-        Self { future, span, call }
+        Self {
+            future,
+            span,
+            call: Some(call),
+        }
     }
 }
 

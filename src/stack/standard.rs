@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use idpflare_layers::{
-    ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, Call, CallSpanLayer,
-    CollectLayer, DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter,
-    RetryLayer, RetryPolicy, TransportError,
+    ApiKeyLayer, AttemptSpanLayer, AttemptTimeoutLayer, BoxError, CallSpanLayer, CollectLayer,
+    DeadlineLayer, DeliveryLayer, KeyHandle, Origin, RateLimitLayer, RateLimiter, RetryLayer,
+    RetryPolicy,
 };
-use tower::filter::{FilterLayer, Predicate};
 use tower::{Layer, Service};
 
+use super::outgoing::OutgoingLayer;
 use super::{BoxService, Stack, StackLayer};
 
 /// What the layers of the standard stack are made of.
@@ -77,10 +76,9 @@ impl Settings {
 
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
     /// slots.
-    pub(crate) fn below(&self) -> (FilterLayer<Outgoing>, DeliveryLayer) {
-        let user_agent = self.user_agent.clone();
-        let outgoing = Outgoing { user_agent };
-        (FilterLayer::new(outgoing), DeliveryLayer::new())
+    pub(crate) fn below(&self) -> (OutgoingLayer, DeliveryLayer) {
+        let outgoing = OutgoingLayer::new(self.user_agent.clone());
+        (outgoing, DeliveryLayer::new())
     }
 }
 
@@ -106,34 +104,3 @@ type Layers = (
     ApiKeyLayer,
     CollectLayer,
 );
-
-/// Gives a request the headers that all have, where it has no others of these names.
-///
-/// One that has lost the [`Call`] of the client is refused: what was sent could not be counted any
-/// more, and a create would be sent again as one that never was.
-///
-/// A step for each of these would move the request once more, which takes as long as the step.
-#[derive(Clone, Debug)]
-pub(crate) struct Outgoing {
-    user_agent: HeaderValue,
-}
-
-impl Predicate<Request<Full<Bytes>>> for Outgoing {
-    type Request = Request<Full<Bytes>>;
-
-    fn check(&mut self, mut request: Self::Request) -> Result<Self::Request, BoxError> {
-        // Layers further in have made another call, which knows of nothing.
-        if !Call::of(&request).is_some_and(Call::has_recorder) {
-            let error = "a layer has dropped the extensions of the request: keep them where a new request is made of it";
-            return Err(TransportError::not_sent(error.into()).permanent().into());
-        }
-        let headers = request.headers_mut();
-        headers
-            .entry(USER_AGENT)
-            .or_insert_with(|| self.user_agent.clone());
-        headers
-            .entry(ACCEPT)
-            .or_insert_with(|| HeaderValue::from_static("application/json"));
-        Ok(request)
-    }
-}
