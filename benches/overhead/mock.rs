@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,6 +13,9 @@ use idpflare_management::layers::{BoxError, Call};
 use idpflare_management::testing::{EncodeReply, Fixture};
 use idpflare_management::{ApiRequest, Authority, GetUser, User};
 use tower::Service;
+
+/// What a client gives its calls.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Mock;
@@ -60,7 +64,7 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Sends a copy of `request` through `service`, as a client does.
+/// Sends a copy of `request` through `service`, as a client does: it starts the call's time.
 pub(crate) fn send<S>(service: &mut S, request: &Request<Full<Bytes>>) -> S::Response
 where
     S: Service<Request<Full<Bytes>>>,
@@ -69,6 +73,8 @@ where
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
     let mut request = request.clone();
-    Call::of_or_insert(&mut request).announce_recorder();
+    let call = Call::of_or_insert(&mut request);
+    call.announce_recorder();
+    call.limit_to(DEADLINE);
     now(service.call(request)).expect("a reply")
 }

@@ -156,8 +156,9 @@ impl Call {
     /// Gives the call at most `limit` from now on, unless it has an earlier deadline. A limit that
     /// is too large for the clock is none.
     pub fn limit_to(&self, limit: Duration) {
-        // What ends so soon after the start ends before that, too, and no clock has to be read.
-        if self.shared.deadline.load(Ordering::Acquire) <= in_nanos(limit) {
+        // What was limited to no more than that before ends before that, too, and no clock has to be
+        // read.
+        if self.shared.limit.load(Ordering::Acquire) <= in_nanos(limit) {
             return;
         }
         if let Some(after_start) = self.shared.started.elapsed().checked_add(limit) {

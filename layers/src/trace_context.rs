@@ -9,14 +9,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Adds the context of `span` to `headers`; that of the caller where `span` is not exported.
 pub(crate) fn inject(span: &Span, headers: &mut HeaderMap) {
-    let mut context = if span.is_disabled() {
-        Context::current()
-    } else {
-        span.context()
-    };
-    if !context.has_active_span() {
-        context = Context::current();
-    }
+    let of_span = (!span.is_disabled()).then(|| span.context());
+    let context = of_span
+        .filter(TraceContextExt::has_active_span)
+        .unwrap_or_else(Context::current);
     opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.inject_context(&context, &mut Headers(headers));
     });
