@@ -1,5 +1,7 @@
 use std::borrow::Cow;
 
+use serde_json::de::StrRead;
+
 use super::reader::Unusual;
 
 /// The bytes that can be told apart from others in one step.
@@ -11,23 +13,41 @@ const ONES: u64 = u64::from_ne_bytes([1; STEP]);
 /// The highest bit of every byte.
 const HIGHEST: u64 = u64::from_ne_bytes([0x80; STEP]);
 
+/// How many digits fit into any integer of 64 bits.
+const DIGITS: usize = 18;
+
 /// A text, and how much of it has been read. What is read is never more than a token.
 pub(super) struct Cursor<'de> {
     text: &'de str,
     at: usize,
+    has_failed: bool,
 }
 
-/// A number as JSON has it.
-#[derive(Debug, PartialEq)]
-pub(super) enum Number {
+/// As JSON has it, of no more than [`DIGITS`].
+pub(super) enum Integer {
     Positive(u64),
     Negative(i64),
-    Float(f64),
 }
 
 impl<'de> Cursor<'de> {
     pub(super) fn new(text: &'de str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            has_failed: false,
+        }
+    }
+
+    /// Gives up, also where whoever asked makes something of the failure.
+    #[cold]
+    pub(super) fn fail<T>(&mut self) -> Result<T, Unusual> {
+        self.has_failed = true;
+        Err(Unusual)
+    }
+
+    /// Whether all was read, and nothing has failed.
+    pub(super) fn is_done(&mut self) -> bool {
+        self.peek().is_none() && !self.has_failed
     }
 
     fn rest(&self) -> &'de [u8] {
@@ -58,7 +78,7 @@ impl<'de> Cursor<'de> {
     #[inline]
     pub(super) fn literal(&mut self, text: &str) -> Result<(), Unusual> {
         if !self.rest().starts_with(text.as_bytes()) {
-            return Err(Unusual);
+            return self.fail();
         }
         self.at += text.len();
         Ok(())
@@ -84,14 +104,16 @@ impl<'de> Cursor<'de> {
     pub(super) fn string(&mut self) -> Result<Cow<'de, str>, Unusual> {
         let bytes = self.text.as_bytes();
         if bytes.get(self.at) != Some(&b'"') {
-            return Err(Unusual);
+            return self.fail();
         }
         let start = self.at + 1;
         let end = end_of_plain(bytes, start);
         if bytes.get(end) != Some(&b'"') {
             return self.escaped(end);
         }
-        let text = self.text.get(start..end).ok_or(Unusual)?;
+        let Some(text) = self.text.get(start..end) else {
+            return self.fail();
+        };
         self.at = end + 1;
         Ok(Cow::Borrowed(text))
     }
@@ -104,59 +126,67 @@ impl<'de> Cursor<'de> {
         while bytes.get(end) == Some(&b'\\') {
             end = end_of_plain(bytes, end + 2);
         }
-        if bytes.get(end) != Some(&b'"') {
-            return Err(Unusual);
-        }
-        let quoted = self.text.get(self.at..=end).ok_or(Unusual)?;
+        let quoted = self.text.get(self.at..=end).unwrap_or_default();
+        let Ok(text) = serde_json::from_str(quoted) else {
+            return self.fail();
+        };
         self.at = end + 1;
-        let text: String = serde_json::from_str(quoted).map_err(|_| Unusual)?;
         Ok(Cow::Owned(text))
     }
 
-    /// A number that begins right here.
+    /// An integer that begins right here, unless it is one that may not fit.
     #[inline]
-    pub(super) fn number(&mut self) -> Result<Number, Unusual> {
+    pub(super) fn integer(&mut self) -> Option<Integer> {
         let rest = self.rest();
-        let negative = rest.first() == Some(&b'-');
-        let digits = rest.get(usize::from(negative)..).unwrap_or_default();
-        let mut value = 0_u64;
+        let is_negative = rest.first() == Some(&b'-');
+        let digits = rest.get(usize::from(is_negative)..)?;
+        let mut value = 0_i64;
         let mut length = 0;
         while let Some(digit @ b'0'..=b'9') = digits.get(length) {
-            let digit = u64::from(digit - b'0');
-            value = value.wrapping_mul(10).wrapping_add(digit);
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
             length += 1;
         }
-        // So many digits fit. No number begins with a zero but zero itself, and "-0" is a float.
-        let is_integer = !matches!(digits.get(length), Some(b'.' | b'e' | b'E'));
-        let has_sense = match digits.first() {
-            Some(b'0') => length == 1 && !negative,
-            _ => (1..=18).contains(&length),
+        // No number begins with a zero but zero itself, and what goes on is none that ends here.
+        let is_whole = match digits.first() {
+            Some(b'0') => length == 1 && !is_negative,
+            _ => (1..=DIGITS).contains(&length),
         };
-        if !is_integer {
-            return self.float();
+        if !is_whole || digits.get(length).is_some_and(is_part_of_number) {
+            return None;
         }
-        if !has_sense {
-            return Err(Unusual);
-        }
-        self.at += usize::from(negative) + length;
-        if !negative {
-            return Ok(Number::Positive(value));
-        }
-        let value = i64::try_from(value).map_err(|_| Unusual)?;
-        Ok(Number::Negative(-value))
+        self.at += usize::from(is_negative) + length;
+        Some(if is_negative {
+            Integer::Negative(-value)
+        } else {
+            Integer::Positive(value.unsigned_abs())
+        })
     }
 
-    /// A number with a fraction or an exponent, which begins right here.
+    /// Has `serde_json` read a number that begins right here.
     #[cold]
-    fn float(&mut self) -> Result<Number, Unusual> {
-        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
-        let length = self.rest().iter().take_while(|byte| is_part(byte)).count();
-        let end = self.at + length;
-        let number = self.text.get(self.at..end).ok_or(Unusual)?;
-        self.at = end;
-        let number: f64 = serde_json::from_str(number).map_err(|_| Unusual)?;
-        Ok(Number::Float(number))
+    pub(super) fn number<T>(
+        &mut self,
+        read: impl FnOnce(&mut serde_json::Deserializer<StrRead<'de>>) -> serde_json::Result<T>,
+    ) -> Result<T, Unusual> {
+        let number = self
+            .rest()
+            .iter()
+            .take_while(|byte| is_part_of_number(byte));
+        let end = self.at + number.count();
+        let number = self.text.get(self.at..end).unwrap_or_default();
+        let mut number = serde_json::Deserializer::from_str(number);
+        match read(&mut number) {
+            Ok(value) if number.end().is_ok() => {
+                self.at = end;
+                Ok(value)
+            }
+            _ => self.fail(),
+        }
     }
+}
+
+fn is_part_of_number(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
 }
 
 /// Where the first quote, backslash or control character is, from `at` on; the end where there is

@@ -3,8 +3,9 @@ use std::fmt;
 
 use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
 use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::de::StrRead;
 
-use super::cursor::{Cursor, Number};
+use super::cursor::{Cursor, Integer};
 
 /// How deeply arrays and objects are nested at most; `serde_json` takes a few more.
 const MAX_DEPTH: u8 = 100;
@@ -48,9 +49,28 @@ impl<'de> Reader<'de> {
             names: [""; NAMES],
         };
         let value = T::deserialize(&mut reader)?;
-        match reader.cursor.peek() {
-            None => Ok(value),
-            Some(_) => Err(Unusual),
+        if reader.cursor.is_done() {
+            Ok(value)
+        } else {
+            Err(Unusual)
+        }
+    }
+
+    /// A number, which `read` reads where it may be no integer, or none that fits.
+    #[inline]
+    fn number<V: Visitor<'de>>(
+        &mut self,
+        visitor: V,
+        read: impl FnOnce(
+            &mut serde_json::Deserializer<StrRead<'de>>,
+            V,
+        ) -> serde_json::Result<V::Value>,
+    ) -> Result<V::Value, Unusual> {
+        self.cursor.peek();
+        match self.cursor.integer() {
+            Some(Integer::Positive(value)) => visitor.visit_u64(value),
+            Some(Integer::Negative(value)) => visitor.visit_i64(value),
+            None => self.cursor.number(|number| read(number, visitor)),
         }
     }
 
@@ -63,24 +83,25 @@ impl<'de> Reader<'de> {
         read: impl FnOnce(&mut Self) -> Result<T, Unusual>,
     ) -> Result<T, Unusual> {
         if !self.cursor.pass(open) || self.depth == MAX_DEPTH {
-            return Err(Unusual);
+            return self.cursor.fail();
         }
         self.depth += 1;
-        let value = read(self)?;
+        let Ok(value) = read(self) else {
+            return self.cursor.fail();
+        };
         self.depth -= 1;
-        if self.cursor.pass(close) {
-            Ok(value)
-        } else {
-            Err(Unusual)
+        if !self.cursor.pass(close) {
+            return self.cursor.fail();
         }
+        Ok(value)
     }
 }
 
-macro_rules! as_number {
+macro_rules! numbers {
     ($($method:ident)*) => {$(
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-            self.deserialize_i64(visitor)
+            self.number(visitor, |number, visitor| number.$method(visitor))
         }
     )*};
 }
@@ -89,7 +110,7 @@ macro_rules! as_number {
 macro_rules! unusual {
     ($($method:ident($($argument:ty),*))*) => {$(
         fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _: V) -> Result<V::Value, Unusual> {
-            Err(Unusual)
+            self.cursor.fail()
         }
     )*};
 }
@@ -98,16 +119,16 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     type Error = Unusual;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        match self.cursor.peek().ok_or(Unusual)? {
-            b'n' => self
-                .cursor
-                .literal("null")
-                .and_then(|()| visitor.visit_unit()),
-            b't' | b'f' => self.deserialize_bool(visitor),
-            b'"' => self.deserialize_str(visitor),
-            b'[' => self.deserialize_seq(visitor),
-            b'{' => self.deserialize_map(visitor),
-            _ => self.deserialize_i64(visitor),
+        match self.cursor.peek() {
+            Some(b'n') => {
+                self.cursor.literal("null")?;
+                visitor.visit_unit()
+            }
+            Some(b't' | b'f') => self.deserialize_bool(visitor),
+            Some(b'"') => self.deserialize_str(visitor),
+            Some(b'[') => self.deserialize_seq(visitor),
+            Some(b'{') => self.deserialize_map(visitor),
+            _ => self.number(visitor, |number, visitor| number.deserialize_any(visitor)),
         }
     }
 
@@ -121,20 +142,10 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         visitor.visit_bool(false)
     }
 
-    #[inline]
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.cursor.peek();
-        match self.cursor.number()? {
-            Number::Positive(value) => visitor.visit_u64(value),
-            Number::Negative(value) => visitor.visit_i64(value),
-            Number::Float(value) => visitor.visit_f64(value),
-        }
-    }
-
-    as_number! {
-        deserialize_i8 deserialize_i16 deserialize_i32
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
-        deserialize_f64
+        deserialize_f32 deserialize_f64
     }
 
     #[inline]
@@ -173,7 +184,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value, Unusual> {
         // What serde_json makes of one of its own names is not to be guessed.
         if name.starts_with('$') {
-            return Err(Unusual);
+            return self.cursor.fail();
         }
         visitor.visit_newtype_struct(self)
     }
@@ -215,7 +226,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 
     unusual! {
-        deserialize_i128() deserialize_u128() deserialize_f32() deserialize_char()
+        deserialize_i128() deserialize_u128() deserialize_char()
         deserialize_bytes() deserialize_byte_buf() deserialize_unit()
         deserialize_unit_struct(&'static str)
         deserialize_tuple(usize)
@@ -303,7 +314,7 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unusual> {
         if !self.reader.cursor.pass(b':') {
-            return Err(Unusual);
+            return self.reader.cursor.fail();
         }
         seed.deserialize(&mut *self.reader)
     }
