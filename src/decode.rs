@@ -9,7 +9,10 @@ use serde_path_to_error::{Path, Segment};
 use crate::json;
 use crate::one_line::one_line;
 
-/// Reads a reply's body as JSON.
+/// Reads a reply's body as JSON, as `serde_json` does.
+///
+/// A [`Deserialize`](serde::Deserialize) of your own may be asked more than once for the same body: a
+/// quick look comes first, and a fault is looked for once more.
 ///
 /// # Errors
 ///

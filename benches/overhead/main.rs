@@ -8,7 +8,8 @@
 //! ```
 //!
 //! with the median time, the number of allocations and the bytes allocated of one run. For layers and
-//! stacks it is the excess over the bare mock, which is measured in turns with them. `--instructions`
+//! stacks it is the excess over the bare mock, which is measured in turns with them; a call's start, with its
+//! record and its deadline, is the client's and no part of either: `call_start` tells what that costs. `--instructions`
 //! adds ` instructions=N`, counted by valgrind, where that is installed.
 
 mod codec;

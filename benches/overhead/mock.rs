@@ -64,7 +64,14 @@ pub(crate) fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Sends a copy of `request` through `service`, as a client does: it starts the call's time.
+/// Starts a call, as a client does.
+pub(crate) fn start(request: &mut Request<Full<Bytes>>) {
+    let call = Call::of_or_insert(request);
+    call.announce_recorder();
+    call.limit_to(DEADLINE);
+}
+
+/// Sends a copy of `request` through `service`, as a client does.
 pub(crate) fn send<S>(service: &mut S, request: &Request<Full<Bytes>>) -> S::Response
 where
     S: Service<Request<Full<Bytes>>>,
@@ -73,8 +80,6 @@ where
     let mut context = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut context).is_ready());
     let mut request = request.clone();
-    let call = Call::of_or_insert(&mut request);
-    call.announce_recorder();
-    call.limit_to(DEADLINE);
+    start(&mut request);
     now(service.call(request)).expect("a reply")
 }

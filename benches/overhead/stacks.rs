@@ -6,7 +6,7 @@ use idpflare_management::layers::{FacadeRecorder, MetricsLayer};
 use idpflare_management::{BoxService, Client, ClientBuilder, GetUser, Stack};
 
 use crate::measure::Bench;
-use crate::mock::{Mock, now, request, send};
+use crate::mock::{Mock, now, request, send, start};
 
 fn client(change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
     let builder =
@@ -42,6 +42,16 @@ fn measured(builder: ClientBuilder) -> ClientBuilder {
 }
 
 pub(crate) fn run(bench: &mut Bench) {
+    let request = request();
+    bench.excess(
+        "call_start",
+        || request.clone(),
+        || {
+            let mut request = request.clone();
+            start(&mut request);
+            request
+        },
+    );
     cases(bench, "", standard);
     cases(bench, "_with_metrics", measured);
     stack(bench, "reordered_stack", reordered);

@@ -136,7 +136,7 @@ where
         crate::trace_context::inject(&span, request.headers_mut());
         if span.is_disabled() {
             // In place: a request that is handed to a closure is moved twice more.
-            return SpanFuture::unheard(self.inner.call(request));
+            return SpanFuture::unheard(span, self.inner.call(request));
         }
         let call = Call::of_or_insert(&mut request);
         SpanFuture::within(span, call, || self.inner.call(request))

@@ -327,7 +327,13 @@ mod tests {
         call.limit_to(Duration::from_secs(5));
         call.limit_to(Duration::from_secs(6));
         assert_eq!(call.remaining(), Some(Duration::from_secs(5)));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        call.limit_to(Duration::from_secs(2));
+        assert_eq!(call.remaining(), Some(Duration::from_secs(1)));
         assert_eq!(call.expired().limit(), Duration::from_secs(5));
+        call.limit_to(Duration::from_millis(500));
+        assert_eq!(call.remaining(), Some(Duration::from_millis(500)));
+        assert_eq!(call.expired().limit(), Duration::from_millis(500));
     }
 
     #[test]

@@ -24,7 +24,7 @@ enum Extensions {
 }
 
 impl<B: Clone> RequestCopy<B> {
-    /// A copy of `request`, which is an attempt of `call`.
+    /// A copy of `request`, which is an attempt of `call` and performs `operation`.
     pub(crate) fn of(
         request: &Request<B>,
         operation: Option<&'static Operation>,

@@ -37,9 +37,9 @@ pin_project! {
 
 impl<F> SpanFuture<F> {
     /// Of a span that nobody listens to.
-    pub(crate) fn unheard(future: F) -> Self {
+    pub(crate) fn unheard(span: Span, future: F) -> Self {
         Self {
-            span: Span::none(),
+            span,
             call: None,
             future: Some(future),
         }

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde_json::de::StrRead;
 
-use super::reader::Unusual;
+use super::unusual::Unusual;
 
 /// The bytes that can be told apart from others in one step.
 const STEP: usize = size_of::<u64>();
@@ -20,7 +20,6 @@ const DIGITS: usize = 18;
 pub(super) struct Cursor<'de> {
     text: &'de str,
     at: usize,
-    has_failed: bool,
 }
 
 /// As JSON has it, of no more than [`DIGITS`].
@@ -31,23 +30,7 @@ pub(super) enum Integer {
 
 impl<'de> Cursor<'de> {
     pub(super) fn new(text: &'de str) -> Self {
-        Self {
-            text,
-            at: 0,
-            has_failed: false,
-        }
-    }
-
-    /// Gives up, also where whoever asked makes something of the failure.
-    #[cold]
-    pub(super) fn fail<T>(&mut self) -> Result<T, Unusual> {
-        self.has_failed = true;
-        Err(Unusual)
-    }
-
-    /// Whether all was read, and nothing has failed.
-    pub(super) fn is_done(&mut self) -> bool {
-        self.peek().is_none() && !self.has_failed
+        Self { text, at: 0 }
     }
 
     fn rest(&self) -> &'de [u8] {
@@ -78,7 +61,7 @@ impl<'de> Cursor<'de> {
     #[inline]
     pub(super) fn literal(&mut self, text: &str) -> Result<(), Unusual> {
         if !self.rest().starts_with(text.as_bytes()) {
-            return self.fail();
+            return Err(Unusual::new());
         }
         self.at += text.len();
         Ok(())
@@ -104,7 +87,7 @@ impl<'de> Cursor<'de> {
     pub(super) fn string(&mut self) -> Result<Cow<'de, str>, Unusual> {
         let bytes = self.text.as_bytes();
         if bytes.get(self.at) != Some(&b'"') {
-            return self.fail();
+            return Err(Unusual::new());
         }
         let start = self.at + 1;
         let end = end_of_plain(bytes, start);
@@ -112,7 +95,7 @@ impl<'de> Cursor<'de> {
             return self.escaped(end);
         }
         let Some(text) = self.text.get(start..end) else {
-            return self.fail();
+            return Err(Unusual::new());
         };
         self.at = end + 1;
         Ok(Cow::Borrowed(text))
@@ -128,7 +111,7 @@ impl<'de> Cursor<'de> {
         }
         let quoted = self.text.get(self.at..=end).unwrap_or_default();
         let Ok(text) = serde_json::from_str(quoted) else {
-            return self.fail();
+            return Err(Unusual::new());
         };
         self.at = end + 1;
         Ok(Cow::Owned(text))
@@ -180,7 +163,7 @@ impl<'de> Cursor<'de> {
                 self.at = end;
                 Ok(value)
             }
-            _ => self.fail(),
+            _ => Err(Unusual::new()),
         }
     }
 }

@@ -1,32 +1,17 @@
 use std::borrow::Cow;
-use std::fmt;
+use std::mem;
 
-use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::de::StrRead;
 
 use super::cursor::{Cursor, Integer};
+use super::name::Name;
+use super::unusual::{Unusual, unusual, without_any};
 
 /// How deeply arrays and objects are nested at most; `serde_json` takes a few more.
 const MAX_DEPTH: u8 = 100;
-
-/// Something that `serde_json` is to decide.
-#[derive(Debug)]
-pub(super) struct Unusual;
-
-impl fmt::Display for Unusual {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unusual JSON")
-    }
-}
-
-impl std::error::Error for Unusual {}
-
-impl de::Error for Unusual {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
 
 /// How many names are kept; what an object has more of is read without any.
 const NAMES: usize = 24;
@@ -41,19 +26,15 @@ pub(super) struct Reader<'de> {
 }
 
 impl<'de> Reader<'de> {
-    /// The value of `text`, all of which is one document.
-    pub(super) fn read<T: DeserializeOwned>(text: &'de str) -> Result<T, Unusual> {
+    /// The value of `text`, all of which is one document; `None` where `serde_json` is to read it.
+    pub(super) fn read<T: DeserializeOwned>(text: &'de str) -> Option<T> {
         let mut reader = Self {
             cursor: Cursor::new(text),
             depth: 0,
             names: [""; NAMES],
         };
-        let value = T::deserialize(&mut reader)?;
-        if reader.cursor.is_done() {
-            Ok(value)
-        } else {
-            Err(Unusual)
-        }
+        let value = without_any(|| T::deserialize(&mut reader))?;
+        reader.cursor.peek().is_none().then_some(value)
     }
 
     /// A number, which `read` reads where it may be no integer, or none that fits.
@@ -74,6 +55,22 @@ impl<'de> Reader<'de> {
         }
     }
 
+    /// Whether there is another element or member before `close`. What is in front of it is passed.
+    #[inline]
+    fn has_next(&mut self, close: u8, is_first: &mut bool) -> Result<bool, Unusual> {
+        if self.cursor.peek() == Some(close) {
+            return Ok(false);
+        }
+        if !mem::take(is_first) && !self.cursor.pass(b',') {
+            return Err(Unusual::new());
+        }
+        match self.cursor.peek() {
+            None => Err(Unusual::new()),
+            Some(next) if next == close => Err(Unusual::new()),
+            Some(_) => Ok(true),
+        }
+    }
+
     /// What stands between `open` and `close`, which `read` leaves unread.
     #[inline]
     fn nested<T>(
@@ -83,15 +80,13 @@ impl<'de> Reader<'de> {
         read: impl FnOnce(&mut Self) -> Result<T, Unusual>,
     ) -> Result<T, Unusual> {
         if !self.cursor.pass(open) || self.depth == MAX_DEPTH {
-            return self.cursor.fail();
+            return Err(Unusual::new());
         }
         self.depth += 1;
-        let Ok(value) = read(self) else {
-            return self.cursor.fail();
-        };
+        let value = read(self)?;
         self.depth -= 1;
         if !self.cursor.pass(close) {
-            return self.cursor.fail();
+            return Err(Unusual::new());
         }
         Ok(value)
     }
@@ -102,15 +97,6 @@ macro_rules! numbers {
         #[inline]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
             self.number(visitor, |number, visitor| number.$method(visitor))
-        }
-    )*};
-}
-
-/// What no reply has, and `serde_json` reads in ways of its own.
-macro_rules! unusual {
-    ($($method:ident($($argument:ty),*))*) => {$(
-        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _: V) -> Result<V::Value, Unusual> {
-            self.cursor.fail()
         }
     )*};
 }
@@ -184,7 +170,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value, Unusual> {
         // What serde_json makes of one of its own names is not to be guessed.
         if name.starts_with('$') {
-            return self.cursor.fail();
+            return Err(Unusual::new());
         }
         visitor.visit_newtype_struct(self)
     }
@@ -222,7 +208,8 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unusual> {
-        self.deserialize_any(visitor)
+        self.deserialize_any(IgnoredAny)?;
+        visitor.visit_unit()
     }
 
     unusual! {
@@ -249,13 +236,9 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Unusual> {
-        if self.reader.cursor.peek() == Some(b']') && self.is_first {
+        if !self.reader.has_next(b']', &mut self.is_first)? {
             return Ok(None);
         }
-        if !self.is_first && !self.reader.cursor.pass(b',') {
-            return Ok(None);
-        }
-        self.is_first = false;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 }
@@ -277,44 +260,33 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Unusual> {
+        if !self.reader.has_next(b'}', &mut self.is_first)? {
+            return Ok(None);
+        }
         let cursor = &mut self.reader.cursor;
-        if cursor.peek() == Some(b'}') && self.is_first {
-            return Ok(None);
-        }
-        if !self.is_first && !cursor.pass(b',') {
-            return Ok(None);
-        }
-        self.is_first = false;
-        cursor.peek();
         let mut expected = self
             .reader
             .names
             .get_mut(self.index)
             .filter(|_| self.is_row);
         self.index += 1;
-        if let Some(name) = expected.as_deref().copied()
-            && cursor.pass_name(name)
-        {
-            return seed
-                .deserialize(BorrowedStrDeserializer::new(name))
-                .map(Some);
-        }
-        match cursor.string()? {
-            Cow::Borrowed(name) => {
-                if let Some(expected) = &mut expected {
+        let name = match expected.as_deref().copied() {
+            Some(name) if cursor.pass_name(name) => Cow::Borrowed(name),
+            _ => {
+                let name = cursor.string()?;
+                if let (Some(expected), Cow::Borrowed(name)) = (&mut expected, &name) {
                     **expected = name;
                 }
-                seed.deserialize(BorrowedStrDeserializer::new(name))
+                name
             }
-            Cow::Owned(name) => seed.deserialize(StringDeserializer::new(name)),
-        }
-        .map(Some)
+        };
+        seed.deserialize(Name(name)).map(Some)
     }
 
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unusual> {
         if !self.reader.cursor.pass(b':') {
-            return self.reader.cursor.fail();
+            return Err(Unusual::new());
         }
         seed.deserialize(&mut *self.reader)
     }
