@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::unusual::{Unusual, unusual};
+use super::unusual::{Unusual, refuse_own_name, unusual};
 
 /// The name of a member. What is no text, such as the numbers that some maps have for keys, is left to
 /// `serde_json`.
@@ -29,9 +29,7 @@ impl<'de> Deserializer<'de> for Name<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Unusual> {
-        if name.starts_with('$') {
-            return Err(Unusual::new());
-        }
+        refuse_own_name(name)?;
         visitor.visit_newtype_struct(self)
     }
 

@@ -8,7 +8,7 @@ use serde_json::de::StrRead;
 
 use super::cursor::{Cursor, Integer};
 use super::name::Name;
-use super::unusual::{Unusual, unusual, without_any};
+use super::unusual::{Unusual, refuse_own_name, unusual, without_any};
 
 /// How deeply arrays and objects are nested at most; `serde_json` takes a few more.
 const MAX_DEPTH: u8 = 100;
@@ -168,10 +168,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Unusual> {
-        // What serde_json makes of one of its own names is not to be guessed.
-        if name.starts_with('$') {
-            return Err(Unusual::new());
-        }
+        refuse_own_name(name)?;
         visitor.visit_newtype_struct(self)
     }
 

@@ -46,6 +46,14 @@ pub(super) fn without_any<T>(read: impl FnOnce() -> Result<T, Unusual>) -> Optio
     value.ok().filter(|_| !has_failed)
 }
 
+/// What `serde_json` makes of a type with one of its own names, which begin so, is not to be guessed.
+pub(super) fn refuse_own_name(name: &str) -> Result<(), Unusual> {
+    if name.starts_with('$') {
+        return Err(Unusual::new());
+    }
+    Ok(())
+}
+
 /// What no reply has, and `serde_json` reads in ways of its own.
 macro_rules! unusual {
     ($($method:ident($($argument:ty),*))*) => {$(
