@@ -188,7 +188,8 @@ async fn what_was_lost_of_the_end_may_be_anything() {
         let state = FileLedger::new(&path).open(job).await.expect("it opens");
         assert_eq!((state.len(), state.is_empty()), (5, false));
         assert_eq!(state.mark("NEW@example.com"), Some(LedgerMark::Failed));
-        assert_eq!(state.mark("JÜRGEN@example.com"), Some(LedgerMark::Created));
+        assert_eq!(state.mark("JüRGEN@example.com"), Some(LedgerMark::Created));
+        assert_eq!(state.mark("JÜRGEN@example.com"), None, "not beyond ASCII");
     }
 }
 

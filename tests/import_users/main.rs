@@ -9,6 +9,7 @@ mod lines;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod address_case;
 mod breaks;
 mod csv_lines;
 mod faults;

@@ -35,12 +35,10 @@ async fn run(client: &Client, policy: OnConflict) -> ImportReport {
 #[tokio::test(start_paused = true)]
 async fn one_who_has_what_nobody_sent_is_of_another() {
     let metadata = Map::from_iter([(String::from("team"), Value::from(1))]);
-    let other_case = CreateUser::new("ADA@example.com").family_name("Lovelace");
     for (there, updated) in [
         (ada().given_name("Augusta"), false),
         (ada().picture_url("https://img.example.com/1.png"), false),
         (ada().metadata(metadata), false),
-        (other_case, false),
         (ada().family_name("Byron"), true),
     ] {
         for (policy, ends) in [
@@ -71,10 +69,9 @@ async fn one_who_is_as_the_line_says_is_ours() {
         let report = run(&fake.client(), policy).await;
         assert_eq!(numbers(&report), "1 line: 1 reconciled");
     }
-    // Some servers keep addresses in small letters.
     let server = LenientServer::default();
     server.drop_requests(1);
-    server.meanwhile(r#"{"email": "ada@example.com", "family_name": "Lovelace", "metadata": {}}"#);
+    server.meanwhile(r#"{"email": "Ada@example.com", "family_name": "Lovelace", "metadata": {}}"#);
     let report = run(&server.client(), OnConflict::Fail).await;
     assert_eq!(numbers(&report), "1 line: 1 reconciled");
 }
@@ -120,7 +117,7 @@ async fn one_who_was_there_before_the_first_attempt_is_of_another() {
 async fn one_who_was_about_to_be_changed_is_of_another() {
     let fake = FakeIdpflare::new();
     let client = fake.client();
-    let before = CreateUser::new("ada@example.com");
+    let before = CreateUser::new("Ada@example.com");
     let there = client.send(before).await.expect("a user");
     let scratch = Scratch::new();
     let ledger = FileLedger::new(scratch.file("ledger"));

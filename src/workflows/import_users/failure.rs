@@ -14,6 +14,12 @@ pub enum ImportFailure {
         /// That user.
         user_id: UserId,
     },
+    /// This user's address differs from that of the line in case, otherwise than by being in ASCII
+    /// small letters. The user is left alone whatever the policy, since it may be of another person.
+    OtherCase {
+        /// That user.
+        user_id: UserId,
+    },
     /// The address is taken, or may be by now, but the search for it does not tell by whom.
     NotFound,
     /// An operation was refused or not sent: the line has changed nothing.
@@ -42,6 +48,13 @@ impl fmt::Display for ImportFailure {
             Self::Conflict { user_id } => {
                 let user_id = one_line(user_id.as_str());
                 write!(f, "the address is that of another user, {user_id}")
+            }
+            Self::OtherCase { user_id } => {
+                let user_id = one_line(user_id.as_str());
+                write!(
+                    f,
+                    "the address of user {user_id} differs in case only; the user is left alone"
+                )
             }
             Self::NotFound => {
                 f.write_str("the address is taken, but the search does not find whose it is")

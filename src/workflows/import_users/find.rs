@@ -1,37 +1,74 @@
-//! Whose an address is.
+//! Finds the user that has an address.
 
 use super::email_key;
-use crate::{Client, Error, HttpService, ListUsers, Pager, User};
+use crate::{Client, Error, HttpService, ListUsers, Pager, User, UserId};
 
 const PAGE: u64 = 100;
 /// No address is a part of so many others; a server that goes on for longer is not counting right.
 const PAGES: usize = 50;
 
+/// The user that is nearest to an address, the nearest kind first.
 pub(super) enum Found {
-    User(Box<User>),
+    /// The user's address is this one, byte for byte.
+    Same(Box<User>),
+    /// The user's address is this one in ASCII small letters. Only a server that has refused the
+    /// address as taken (409) takes the two for the same.
+    SmallLetters(Box<User>),
+    /// The user's address differs in case in another way, as far as that can be seen.
+    OtherCase(UserId),
     Nobody,
     /// There are more users than can be looked through.
     Unclear,
 }
 
-/// The user who has this address. The server's search is for a part of it, in names as well, so
-/// what it finds is compared.
+/// Finds the user with this address. A server may keep addresses in small letters and search by exact
+/// case, so these are asked for as well.
 pub(super) async fn find<S: HttpService>(client: &Client<S>, email: &str) -> Result<Found, Error> {
-    let key = email_key(email);
-    let mut same_but_for_case = None;
-    let mut pager = Pager::new(client, ListUsers::new().limit(PAGE).search(email));
+    let found = search(client, email, email).await?;
+    let small = email_key(email);
+    if small == email || !matches!(found, Found::Nobody | Found::OtherCase(_)) {
+        return Ok(found);
+    }
+    match search(client, &small, email).await? {
+        Found::Nobody => Ok(found),
+        nearer => Ok(nearer),
+    }
+}
+
+/// Searches for `text`. The server's search is for a part of an address or name, so each user that it
+/// finds is compared.
+async fn search<S: HttpService>(
+    client: &Client<S>,
+    text: &str,
+    email: &str,
+) -> Result<Found, Error> {
+    let small = email_key(email);
+    let mut nearest = None;
+    let mut pager = Pager::new(client, ListUsers::new().limit(PAGE).search(text));
     for _ in 0..PAGES {
         let Some(page) = pager.next_page().await? else {
-            return Ok(same_but_for_case.map_or(Found::Nobody, Found::User));
+            return Ok(nearest.unwrap_or(Found::Nobody));
         };
-        for user in page.rows.into_iter().map(Box::new) {
+        for user in page.rows {
             if user.email == email {
-                return Ok(Found::User(user));
+                return Ok(Found::Same(Box::new(user)));
             }
-            if email_key(&user.email) == key {
-                same_but_for_case.get_or_insert(user);
+            if user.email == small {
+                nearest = Some(Found::SmallLetters(Box::new(user)));
+            } else if nearest.is_none() && may_differ_in_case_only(&user.email, email) {
+                nearest = Some(Found::OtherCase(user.id));
             }
         }
     }
-    Ok(same_but_for_case.map_or(Found::Unclear, Found::User))
+    // Behind these there may be a user that is nearer.
+    Ok(Found::Unclear)
+}
+
+/// Whether a server may take the two for the same address. Of characters beyond ASCII nothing is known
+/// here, since servers fold them in different ways. So this is good for a report, and for no change.
+fn may_differ_in_case_only(one: &str, other: &str) -> bool {
+    let same = |(one, other): (char, char)| {
+        one.eq_ignore_ascii_case(&other) || !one.is_ascii() || !other.is_ascii()
+    };
+    one.chars().count() == other.chars().count() && one.chars().zip(other.chars()).all(same)
 }

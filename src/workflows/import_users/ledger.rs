@@ -12,8 +12,8 @@ use super::email_key;
 /// For each line it is told twice: that something is about to be sent, and what came of it; and
 /// between them, where a user is about to be changed. All but the outcome must be kept before
 /// [`record`](Self::record) returns: a line that has no outcome is looked for on the server before
-/// anything is sent for it again. Users are recognised by their e-mail addresses, without regard to
-/// case, so lines may move within the input from one run to the next.
+/// anything is sent for it again. Lines are recognised by their e-mail addresses, without regard to
+/// the case of ASCII letters, so lines may move within the input from one run to the next.
 ///
 /// [`FileLedger`](super::FileLedger) is one. One in a database keeps entries by job, in their order:
 ///
@@ -151,7 +151,7 @@ impl LedgerState {
         self.marks.insert(email_key(&entry.email), entry.mark);
     }
 
-    /// The last mark of this address, without regard to case.
+    /// The last mark of this address, without regard to the case of ASCII letters.
     #[must_use]
     pub fn mark(&self, email: &str) -> Option<LedgerMark> {
         self.marks.get(&email_key(email)).copied()

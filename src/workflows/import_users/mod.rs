@@ -73,10 +73,13 @@ const DEFAULT_CONCURRENCY: usize = 8;
 ///
 /// # What is sent
 ///
-/// Each line is a `createUser`. Where the server answers that the address is taken (409), the user
-/// who has it is looked for, and [`OnConflict`] says what becomes of it. Where the outcome of a
-/// create is not known (the reply was lost, a limit of time ran out, a 5xx came), the user is looked
-/// for, too, before it is sent again, three times at most.
+/// Each line is a `createUser`. If the server answers that the address is taken (409), the import
+/// looks for the user that has it, and [`OnConflict`] decides. That is a user whose address is the
+/// line's, byte for byte or in ASCII small letters, as some servers keep addresses. An address that
+/// differs in case in any other way is reported ([`OtherCase`](ImportFailure::OtherCase)), and its
+/// user is left alone whatever the policy. Where the outcome of a create is not known (the reply was
+/// lost, a limit of time ran out, a 5xx came), the user is looked for, too, before it is sent again,
+/// three times at most.
 ///
 /// One who is found then counts as created by the line
 /// ([`Reconciled`](ImportEventKind::Reconciled)) where all that can be seen says so: the user has what
@@ -113,7 +116,8 @@ const DEFAULT_CONCURRENCY: usize = 8;
 /// # Memory
 ///
 /// So many lines as are under way are in memory, and for all that were read the address and the
-/// number of the line, to notice duplicates: some hundred bytes each.
+/// number of the line, to notice duplicates: some hundred bytes each. Addresses that only differ in
+/// the case of ASCII letters are duplicates.
 ///
 /// No task is spawned, and no executor is asked for beyond what the client's service needs.
 #[must_use = "an import does nothing until it is run"]
@@ -293,7 +297,9 @@ impl<S, L> fmt::Debug for ImportUsers<S, L> {
     }
 }
 
-/// What tells addresses apart.
+/// Returns the address in ASCII small letters. Lines with the same key are duplicates, and one mark of
+/// a ledger. Nothing beyond ASCII is folded, since servers differ there: an account that has the
+/// Kelvin sign in its address is not that of a line with a `k`.
 fn email_key(email: &str) -> String {
-    email.to_lowercase()
+    email.to_ascii_lowercase()
 }

@@ -1,4 +1,5 @@
-/// What becomes of a user who already has the address of a line.
+/// What becomes of a user that already has the address of a line, byte for byte or in ASCII small
+/// letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnConflict {

@@ -147,11 +147,11 @@ where
             ImportEventKind::Updated => Some(LedgerMark::Updated),
             ImportEventKind::Skipped => Some(LedgerMark::Skipped),
             ImportEventKind::Reconciled => Some(LedgerMark::Reconciled),
-            ImportEventKind::Failed(ImportFailure::Refused(_) | ImportFailure::Conflict { .. })
-                if !self.in_doubt =>
-            {
-                Some(LedgerMark::Failed)
-            }
+            ImportEventKind::Failed(
+                ImportFailure::Refused(_)
+                | ImportFailure::Conflict { .. }
+                | ImportFailure::OtherCase { .. },
+            ) if !self.in_doubt => Some(LedgerMark::Failed),
             _ => None,
         }
     }
@@ -160,13 +160,14 @@ where
         find(&self.import.client, &self.user.email).await
     }
 
-    /// What would become of it.
+    /// What would become of it, on a server that takes addresses for the same whatever their case.
     async fn foresee(&self) -> Settled {
         match self.find().await {
-            Ok(Found::User(there)) => match self.judge(&there) {
+            Ok(Found::Same(there) | Found::SmallLetters(there)) => match self.judge(&there) {
                 Verdict::Settled(settled) => settled,
                 Verdict::Change(_) => Settled::with(ImportEventKind::Updated, there.id),
             },
+            Ok(Found::OtherCase(user_id)) => ImportFailure::OtherCase { user_id }.into(),
             Ok(Found::Nobody) => Settled {
                 kind: ImportEventKind::Created,
                 user_id: None,
@@ -187,8 +188,9 @@ where
         loop {
             if looks {
                 match self.find().await {
-                    Ok(Found::User(there)) => return self.meet(*there).await,
-                    Ok(Found::Nobody) => {}
+                    Ok(Found::Same(there)) => return self.meet(*there).await,
+                    // Whether an address in another case is taken for the same, a 409 will say.
+                    Ok(Found::SmallLetters(_) | Found::OtherCase(_) | Found::Nobody) => {}
                     Ok(Found::Unclear) => return ImportFailure::NotFound.into(),
                     Err(error) => return ImportFailure::Unknown(error).into(),
                 }
@@ -210,8 +212,13 @@ where
                 Ok(user) => return Settled::with(ImportEventKind::Created, user.id),
                 Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
                     return match self.find().await {
-                        Ok(Found::User(there)) => self.meet(*there).await,
-                        Ok(_) => ImportFailure::NotFound.into(),
+                        Ok(Found::Same(there) | Found::SmallLetters(there)) => {
+                            self.meet(*there).await
+                        }
+                        Ok(Found::OtherCase(user_id)) => {
+                            ImportFailure::OtherCase { user_id }.into()
+                        }
+                        Ok(Found::Nobody | Found::Unclear) => ImportFailure::NotFound.into(),
                         Err(error) => ImportFailure::Refused(error).into(),
                     };
                 }

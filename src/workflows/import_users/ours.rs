@@ -3,14 +3,13 @@
 use serde_json::Map;
 
 use super::changes::changes;
-use super::email_key;
 use crate::{CreateUser, Timestamp, User};
 
 /// By how much the clocks of one server may differ, in milliseconds.
 const SKEW: i64 = 60_000;
 
-/// Whether `there` may be what `sent` has created: it has what was sent, and nothing that only
-/// somebody can have given it. `before` is a time of the server's at which nothing was sent yet.
+/// Whether `there`, which has the address of `sent`, may be what `sent` has created: it has what was
+/// sent, and nothing that only another party can have given it. `before` is a time of the server's at which nothing was sent yet.
 ///
 /// What a server fills in by itself (locale, roles, flags) tells nothing, and a password can't be
 /// compared.
@@ -23,9 +22,7 @@ pub(super) fn may_be_ours(sent: &CreateUser, there: &User, before: Option<Timest
         && is_nothing_more(&sent.family_name, &there.family_name)
         && is_nothing_more(&sent.picture_url, &there.picture_url)
         && (sent.metadata.is_some() || there.metadata.as_ref().is_none_or(Map::is_empty));
-    // A server may keep addresses in small letters, but in no others than it was sent.
-    let is_as_sent = there.email == sent.email || there.email == email_key(&sent.email);
-    has_what_was_sent && has_no_more && is_as_sent && !is_older
+    has_what_was_sent && has_no_more && !is_older
 }
 
 fn is_nothing_more(sent: &Option<String>, there: &Option<String>) -> bool {
