@@ -7,7 +7,7 @@ use http::uri::Scheme;
 use idpflare_layers::Origin;
 
 use crate::Error;
-use crate::api::id::is_dot_segment;
+use crate::segment;
 
 /// The base path of the API, below the authority.
 const API_BASE: &str = "/api/v1";
@@ -15,8 +15,8 @@ const API_BASE: &str = "/api/v1";
 /// The URL of an IDPFlare instance: what the API's paths are appended to.
 ///
 /// It is `https`, or `http` where the host is loopback (`localhost`, `127.0.0.0/8`, `[::1]`);
-/// [`Authority::insecure`] accepts `http` elsewhere. It may have a path
-/// prefix. One trailing `/` is dropped.
+/// [`Authority::insecure`] accepts `http` elsewhere. It may have a path prefix, whose segments follow
+/// the rule for [ids](crate::Encoder::id). One trailing `/` is dropped.
 ///
 /// ```
 /// use idpflare_management::Authority;
@@ -54,7 +54,8 @@ impl Authority {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where `authority` is not an
-    /// absolute `http` or `https` URL, or has userinfo, a query or a fragment.
+    /// absolute `http` or `https` URL, or has userinfo, a query, a fragment, or a path that a proxy
+    /// could make another one of.
     pub fn insecure(authority: &str) -> Result<Self, Error> {
         Self::parse(authority, true)
     }
@@ -105,8 +106,9 @@ impl Authority {
         }
         let path = path.as_ref().map_or("", |path| path.path());
         let prefix = path.strip_suffix('/').unwrap_or(path);
-        if prefix.split('/').any(is_dot_segment) {
-            return Err(refused("has a . or .. segment in its path"));
+        for segment in prefix.split('/').skip(1) {
+            segment::check(segment)
+                .map_err(|fault| refused(&format!("has a path in which a segment {fault}")))?;
         }
         let origin = Uri::builder()
             .scheme(scheme.clone())

@@ -82,6 +82,7 @@ mod json;
 mod one_line;
 mod pager;
 mod request;
+mod segment;
 mod stack;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]

@@ -13,8 +13,9 @@ use idpflare_layers::Operation;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::api::id::is_dot_segment;
 use crate::decode::DecodeError;
+use crate::one_line::one_line;
+use crate::segment;
 use crate::{Authority, Error};
 
 pub use options::{CallOptions, WithOptions};
@@ -169,10 +170,19 @@ impl<'a> Encoder<'a> {
     /// Fills the next hole of the path template, which is called `name`, with an identifier: one
     /// percent-encoded segment (RFC 3986, section 2.1).
     ///
+    /// Servers and proxies decode paths before they route them, some of them twice. So an id that could
+    /// become another path is refused before anything is sent. Every other id is possible, such as
+    /// `auth0|123`, `100%`, `a%20b` and `user@host`, and different ids make different segments.
+    ///
     /// # Errors
     ///
-    /// Where `id` is empty, `.` or `..`, or percent-decodes to one of these: URL parsers would make
-    /// another path of it. Where the next hole has another name.
+    /// If `id`, as it is or percent-decoded any number of times,
+    ///
+    /// - contains `/`, `\`, `?`, `#` or a control character, or an overlong UTF-8 encoding, such as
+    ///   `%c0%af` for a slash;
+    /// - is empty, `.` or `..`, also before a `;`, which begins parameters on some servers.
+    ///
+    /// If the next hole has another name.
     pub fn id(&mut self, name: &str, id: &impl AsRef<str>) -> Result<(), EncodeError> {
         let id = id.as_ref();
         let Some((literal, hole, rest)) =
@@ -183,14 +193,12 @@ impl<'a> Encoder<'a> {
                 self.operation.id, self.operation.path_template
             )));
         };
-        if id.is_empty() {
-            return Err(EncodeError(format!("{hole} is empty")));
-        }
-        if is_dot_segment(id) {
-            return Err(EncodeError(format!(
-                "{hole} is {id:?}, which URL parsers take for another path"
-            )));
-        }
+        segment::check(id).map_err(|fault| {
+            EncodeError(format!(
+                "{hole} {fault}: {:?} could reach another operation; pass an id as the server returned it",
+                one_line(id)
+            ))
+        })?;
         let segment = Cow::from(utf8_percent_encode(id, SEGMENT));
         self.reserve(literal.len() + segment.len() + rest.len());
         self.path.push_str(literal);

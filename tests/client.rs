@@ -113,8 +113,22 @@ fn authorities_are_checked_before_anything_is_sent() {
         ("https://user:hunter2@idp.example.com", "has a user name"),
         ("https://idp.example.com?x=1", "has a query"),
         ("https://idp.example.com/#top", "has a fragment"),
-        ("https://idp.example.com/a/../b", "has a . or .. segment"),
-        ("https://idp.example.com/%2e%2e/b", "has a . or .. segment"),
+        (
+            "https://idp.example.com/a/../b",
+            "has a path in which a segment is a dot segment",
+        ),
+        (
+            "https://idp.example.com/%2e%2e/b",
+            "has a path in which a segment is a dot segment",
+        ),
+        (
+            "https://idp.example.com/a%252fb",
+            "has a path in which a segment contains '/'",
+        ),
+        (
+            "https://idp.example.com//a",
+            "has a path in which a segment is empty",
+        ),
         ("http://idp.example.com", "is plain http to another machine"),
         (
             "http://localhost.example.com",

@@ -2,15 +2,14 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
         ///
-        /// Any text makes one. Where it is sent, an id that is empty, `.` or `..`, or
-        /// percent-decodes to one of these, is refused.
+        /// Any text makes one. [`Encoder::id`](crate::Encoder::id) refuses to send an id that could
+        /// reach another operation, such as one with a slash.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(String);
@@ -94,30 +93,4 @@ ids! {
     OAuthClientId,
     /// Identifies an [`AuditLogEntry`](crate::AuditLogEntry).
     AuditLogId,
-}
-
-/// Whether URL parsers take `segment`, as it is or percent-decoded, for "here" or "one up" (WHATWG
-/// URL, section 4.4; RFC 3986, section 5.2.4).
-pub(crate) fn is_dot_segment(segment: &str) -> bool {
-    let mut decoded = percent_decode_str(segment);
-    let first_three = [decoded.next(), decoded.next(), decoded.next()];
-    matches!(
-        first_three,
-        [Some(b'.'), None, _] | [Some(b'.'), Some(b'.'), None]
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_dot_segment;
-
-    #[test]
-    fn dots_count_however_they_are_written() {
-        for dots in [".", "..", "%2e", "%2E", "%2e%2E", ".%2e", "%2e."] {
-            assert!(is_dot_segment(dots), "{dots}");
-        }
-        for other in ["", "...", "a", ".a", "..a", "%2e%2e%2e", "%2f", "%", "%2"] {
-            assert!(!is_dot_segment(other), "{other}");
-        }
-    }
 }

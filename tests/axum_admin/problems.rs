@@ -127,6 +127,9 @@ async fn input_is_checked_before_anything_is_sent() {
     for (method, path, body) in [
         ("GET", "/users/%2E%2E", None),
         ("GET", "/users/%252e", None),
+        ("GET", "/users/usr_1%2Fmfa", None),
+        ("GET", "/users/usr_1%252Fmfa", None),
+        ("POST", "/users/..;x/block", None),
         ("GET", "/users/%FF", None),
         ("POST", "/users/%2E/block", None),
         ("POST", "/users/%2E%2E/offboard", None),

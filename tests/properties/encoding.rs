@@ -9,10 +9,12 @@ use crate::ids::{authority, hold};
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         "[./%2eE?#&=;:@ \\\\a]{0,8}",
+        "[.%2356bBcCaAfF;]{0,12}",
         "\\PC{0,12}",
         any::<String>(),
         Just("users/usr_1/block".to_owned()),
         Just("..%2f..%2fclients".to_owned()),
+        "(\\.\\.(/|%2f|%252F|%%32%66|%5c)){1,3}(users|mfa|block)?",
     ]
 }
 
@@ -43,18 +45,17 @@ proptest! {
 
 #[test]
 fn refused_ids_say_what_to_fix() {
-    for (id, message) in [
-        ("", "getUser failed: user_id is empty"),
-        (
-            ".",
-            "getUser failed: user_id is \".\", which URL parsers take for another path",
-        ),
-        (
-            "%2e%2E",
-            "getUser failed: user_id is \"%2e%2E\", which URL parsers take for another path",
-        ),
+    let reason = "could reach another operation; pass an id as the server returned it";
+    for (id, fault) in [
+        ("", "is empty: \"\""),
+        (".", "is a dot segment: \".\""),
+        ("%2e%2E", "is a dot segment: \"%2e%2E\""),
+        ("usr_1%2Fmfa", "contains '/': \"usr_1%2Fmfa\""),
+        ("a\nb", "contains '\\n': \"a b\""),
+        ("a%c0%af", "contains an overlong encoding: \"a%c0%af\""),
     ] {
         let error = GetUser::new(id).to_http(&authority());
+        let message = format!("getUser failed: user_id {fault} {reason}");
         assert_eq!(error.expect_err("refused").to_string(), message);
     }
     let endless = "a".repeat(100_000);

@@ -6,7 +6,7 @@ use http::Method;
 use idpflare_management::{
     ApiRequest, Authority, ErrorKind, GetUser, OPERATIONS, Operation, RevokeUserSession,
 };
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 use serde::de::DeserializeOwned;
 
 use crate::operations::with_operation;
@@ -54,10 +54,34 @@ fn path(request: &impl ApiRequest) -> Option<String> {
     }
 }
 
-/// What URL parsers take for another path, and what is longer than a URL may be.
+/// The rule for ids, stated without the library's code: decoding is repeated until it changes nothing.
 fn must_be_refused(id: &str) -> bool {
-    let decoded: Vec<u8> = percent_decode_str(id).collect();
-    matches!(decoded.as_slice(), b"" | b"." | b"..")
+    let mut decoded = id.as_bytes().to_vec();
+    loop {
+        let next: Vec<u8> = percent_decode(&decoded).collect();
+        if next == decoded {
+            break;
+        }
+        decoded = next;
+    }
+    let lossy = String::from_utf8_lossy(&decoded);
+    let name = lossy.split(';').next().unwrap_or_default();
+    matches!(name, "" | "." | "..")
+        || lossy.contains(|char: char| "/\\?#".contains(char) || char.is_control())
+        || is_overlong(&decoded)
+}
+
+/// Whether a decoder that accepts longer forms than needed reads one somewhere. The least second byte
+/// of a shortest form is RFC 3629's.
+fn is_overlong(bytes: &[u8]) -> bool {
+    let least = [(0xe0, 0xa0), (0xf0, 0x90), (0xf8, 0x88), (0xfc, 0x84)];
+    let is_long = |pair: &[u8]| {
+        let continues = pair[1] & 0xc0 == 0x80;
+        least
+            .iter()
+            .any(|(lead, second)| pair[0] == *lead && continues && pair[1] < *second)
+    };
+    bytes.windows(2).any(is_long) || bytes.iter().any(|byte| matches!(byte, 0xc0 | 0xc1))
 }
 
 fn is_one_segment_that_decodes_to_it(id: &str) {
@@ -75,19 +99,28 @@ fn is_one_segment_that_decodes_to_it(id: &str) {
     }
 }
 
-/// However its holes are filled, a request is only ever served as its own operation.
+/// However its holes are filled, a request is only ever served as its own operation, behind any number
+/// of proxies that decode its path.
 fn reaches_no_other<R: ApiRequest + DeserializeOwned>(ids: [&str; 2]) {
     if let Ok(http) = request_with::<R>(ids).to_http(&authority()) {
-        assert_eq!(served_as(http.method(), http.uri().path()), [R::OPERATION]);
+        let mut path = http.uri().path().as_bytes().to_vec();
+        for _ in 0..4 {
+            assert_eq!(served_as(http.method(), &path), [R::OPERATION]);
+            path = percent_decode(&path).collect();
+        }
     }
 }
 
-/// What a URL parser makes of a path: dot segments, also percent-encoded ones, are resolved.
-fn resolved(path: &str) -> Vec<String> {
+/// The segments that are left of a path where a lenient server has resolved it: up to a query or
+/// fragment, with backslashes for slashes, without parameters, empty segments and dot segments.
+fn resolved(path: &[u8]) -> Vec<String> {
+    let path = String::from_utf8_lossy(path).replace('\\', "/");
+    let path = path.split(['?', '#', '\0']).next().unwrap_or_default();
     let mut segments = Vec::new();
-    for segment in path.split('/').skip(1) {
-        match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-            "." => {}
+    for segment in path.split('/') {
+        let name = segment.split(';').next().unwrap_or_default();
+        match name.to_ascii_lowercase().replace("%2e", ".").as_str() {
+            "" | "." => {}
             ".." => {
                 segments.pop();
             }
@@ -98,7 +131,7 @@ fn resolved(path: &str) -> Vec<String> {
 }
 
 /// The operations that a server takes a request for.
-fn served_as(method: &Method, path: &str) -> Vec<&'static Operation> {
+fn served_as(method: &Method, path: &[u8]) -> Vec<&'static Operation> {
     let segments = resolved(path);
     let fits = |operation: &&&'static Operation| {
         let mut below_base = segments.iter().skip(3);

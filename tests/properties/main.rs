@@ -12,6 +12,7 @@ mod errors;
 mod exchange;
 mod headers;
 mod holes;
+mod hostile_ids;
 mod ids;
 mod replies;
 mod requests;

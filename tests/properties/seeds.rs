@@ -202,6 +202,10 @@ pub(crate) fn ids() -> Vec<Vec<u8>> {
         "%2E%2e\n.%2e",
         "a/b\na%2fb",
         "..%2f..%2fclients",
+        "a%252fb\na%%32fb",
+        "..;a\n%2e%3b\n;",
+        "a\\b\n%c0%af\n%e0%80%ae",
+        "100%\nauth0|123\nuser@host",
         "?\n#\n;\n ",
     ];
     let all: BTreeSet<_> = values.chain(others.map(str::to_owned)).collect();
