@@ -4,7 +4,7 @@ _default:
     @just --list
 
 # Everything.
-ci: fmt clippy test secrets features sans-io docs examples benches package deny rust-version fuzz-targets
+ci: fmt clippy test models secrets features sans-io docs examples benches package deny rust-version fuzz-targets
 
 fmt:
     cargo fmt --all --check
@@ -14,6 +14,10 @@ clippy:
 
 test:
     cargo test --workspace --all-features
+
+# loom tries every order in which threads can meet, in modules named `model`, each in a build of its own.
+models:
+    RUSTFLAGS="--cfg idpflare_loom" cargo test --workspace --all-features --locked --lib --target-dir target/loom model
 
 # What hyper tells is listened to as well, which it does only in a build of its own.
 secrets:
