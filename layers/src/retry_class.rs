@@ -9,7 +9,8 @@ use crate::{
 ///
 /// | outcome | class |
 /// |---|---|
-/// | no connection, no [credential](CredentialError); nothing was sent, or the server said that it did not look at it | [`NotSent`](Self::NotSent) |
+/// | no connection, no [credential](CredentialError); nothing was sent, or the server went away before it (HTTP/2 GOAWAY) | [`NotSent`](Self::NotSent) |
+/// | HTTP/2 `REFUSED_STREAM` | [`RefusedStream`](Self::RefusedStream) |
 /// | 421 | [`Misdirected`](Self::Misdirected) |
 /// | 429 | [`RateLimited`](Self::RateLimited) |
 /// | 503 with `Retry-After` | [`Unavailable`](Self::Unavailable) |
@@ -24,6 +25,7 @@ use crate::{
 /// | `NotSent` | retry | retry |
 /// | `Misdirected`, `NewerCredential` | retry, once | retry, once |
 /// | `RateLimited` | retry | retry, unless [opted out](crate::RetryPolicy::repeat_once_after_429) |
+/// | `RefusedStream` | retry | no, unless [opted in](crate::RetryPolicy::repeat_once_after_refused_stream) |
 /// | `Unavailable` | retry | no, unless [opted in](crate::RetryPolicy::repeat_once_after_503) |
 /// | `Transient` | retry | never |
 /// | `Final` | no | no |
@@ -44,6 +46,8 @@ pub enum RetryClass {
     RateLimited,
     /// The server is down and says until when. It may have acted all the same.
     Unavailable,
+    /// The server reset the HTTP/2 stream with `REFUSED_STREAM`. It may have acted all the same.
+    RefusedStream,
     /// It may pass, and the server may have acted.
     Transient,
     /// The credential was refused, and there is a newer one.
@@ -77,6 +81,7 @@ impl RetryClass {
             return match transport.delivery() {
                 _ if transport.is_permanent() => Self::Final,
                 crate::Delivery::NotSent => Self::NotSent,
+                _ if transport.is_refused_stream() => Self::RefusedStream,
                 _ => Self::Transient,
             };
         }

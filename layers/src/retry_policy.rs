@@ -49,6 +49,7 @@ pub struct RetryPolicy {
     repeat_idempotent: bool,
     once_after_429: bool,
     once_after_503: bool,
+    once_after_refused_stream: bool,
     longest_wait: Duration,
 }
 
@@ -65,6 +66,7 @@ impl RetryPolicy {
             repeat_idempotent: true,
             once_after_429: true,
             once_after_503: false,
+            once_after_refused_stream: false,
             longest_wait: Duration::from_secs(300),
         }
     }
@@ -135,6 +137,18 @@ impl RetryPolicy {
     #[must_use]
     pub fn repeat_once_after_503(mut self, repeat: bool) -> Self {
         self.once_after_503 = repeat;
+        self
+    }
+
+    /// Whether an operation that must act [`Once`](Safety::Once) is repeated after its stream was
+    /// reset with `REFUSED_STREAM`; no by default.
+    ///
+    /// RFC 9113, section 8.7, guarantees that such a request was not processed. HAProxy breaks that
+    /// guarantee: it resets streams with this code after it has forwarded them. Opt in only if no
+    /// such proxy is in front of the server.
+    #[must_use]
+    pub fn repeat_once_after_refused_stream(mut self, repeat: bool) -> Self {
+        self.once_after_refused_stream = repeat;
         self
     }
 
@@ -209,6 +223,7 @@ impl RetryPolicy {
             RetryClass::NotSent | RetryClass::NewerCredential | RetryClass::Misdirected => true,
             RetryClass::RateLimited => repeatable || self.once_after_429,
             RetryClass::Unavailable => repeatable || self.once_after_503,
+            RetryClass::RefusedStream => repeatable || self.once_after_refused_stream,
             RetryClass::Transient => repeatable,
         };
         if !safe {

@@ -31,6 +31,7 @@ pub struct TransportError {
     phase: TransportPhase,
     delivery: Delivery,
     permanent: bool,
+    refused_stream: bool,
     source: BoxError,
 }
 
@@ -42,12 +43,13 @@ impl TransportError {
             phase: TransportPhase::Connect,
             delivery: Delivery::NotSent,
             permanent: false,
+            refused_stream: false,
             source,
         }
     }
 
-    /// There was a connection, but the request did not go out on it or the server refused to look
-    /// at it.
+    /// There was a connection, but the request did not go out on it, or the server went away
+    /// before it (HTTP/2 GOAWAY with a lower last stream id).
     #[must_use]
     pub fn not_sent(source: BoxError) -> Self {
         Self {
@@ -62,6 +64,19 @@ impl TransportError {
         Self {
             delivery: Delivery::Unknown,
             ..Self::not_sent(source)
+        }
+    }
+
+    /// The server reset the stream with `REFUSED_STREAM`.
+    ///
+    /// RFC 9113, section 8.7, says that such a request was not processed. HAProxy sends the code for
+    /// requests that it has forwarded, so the delivery is [`Unknown`](Delivery::Unknown). See
+    /// [`RetryPolicy::repeat_once_after_refused_stream`](crate::RetryPolicy::repeat_once_after_refused_stream).
+    #[must_use]
+    pub fn refused_stream(source: BoxError) -> Self {
+        Self {
+            refused_stream: true,
+            ..Self::lost(source)
         }
     }
 
@@ -91,6 +106,12 @@ impl TransportError {
         self.delivery
     }
 
+    /// Returns whether the server reset the stream with `REFUSED_STREAM`.
+    #[must_use]
+    pub fn is_refused_stream(&self) -> bool {
+        self.refused_stream
+    }
+
     /// Whether another attempt would fail for the same reason.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
@@ -103,6 +124,7 @@ impl fmt::Display for TransportError {
         f.write_str(match (self.phase, self.delivery) {
             (TransportPhase::Connect, _) => "no connection to the server could be made",
             (TransportPhase::Exchange, Delivery::NotSent) => "the request was not sent",
+            (TransportPhase::Exchange, _) if self.refused_stream => "the server refused the stream",
             (TransportPhase::Exchange, _) => "the connection was lost before a reply arrived",
         })
     }

@@ -90,19 +90,22 @@ fn unconnected(error: BoxError) -> BoxError {
 fn interrupted(error: hyper::Error, is_unsent: bool) -> BoxError {
     let chain: &(dyn StdError + 'static) = &error;
     let is_untrusted = tls::is_untrusted(chain);
-    // hyper cancels what it has not begun to send, and closes the way to a connection that ended
-    // before. What the server reset as refused, or named as beyond the last stream when it went
-    // away, it has not looked at (RFC 9113, sections 8.7 and 6.8).
+    let by_server = find_source::<h2::Error>(chain).filter(|error| error.is_remote());
+    // hyper cancels a request that it has not begun to send, and closes the way to a connection that
+    // ended before. A stream above the last one of a GOAWAY was not processed (RFC 9113, section
+    // 6.8). The same is said of REFUSED_STREAM (section 8.7), but not kept by every proxy.
     let is_unsent = is_unsent
         || error.is_canceled()
         || error.is_closed()
-        || find_source::<h2::Error>(chain).is_some_and(|error| {
-            error.is_remote()
-                && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-        });
+        || by_server.is_some_and(h2::Error::is_go_away);
+    let is_refused = by_server.is_some_and(|error| {
+        error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    });
     let source = error.into();
     let error = if is_unsent {
         TransportError::not_sent(source)
+    } else if is_refused {
+        TransportError::refused_stream(source)
     } else {
         TransportError::lost(source)
     };

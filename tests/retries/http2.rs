@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use h2::Reason;
+use idpflare_management::layers::RetryPolicy;
 use idpflare_management::*;
 
 use crate::support::tls::{Ca, at, listen, trusting};
-use crate::{client, of_each_kind};
+use crate::{client, of_each_kind, quick};
 
 /// What a server does with each stream.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +20,11 @@ enum Act {
 
 /// A client of a server of HTTP/2 that does this with everything, and how many requests arrived.
 async fn connected(act: Act) -> (Client, Arc<AtomicUsize>) {
+    connected_with(quick(), act).await
+}
+
+/// The same with this policy.
+async fn connected_with(policy: RetryPolicy, act: Act) -> (Client, Arc<AtomicUsize>) {
     let ca = Ca::new();
     let (acceptor, listener) = listen(&ca, "localhost", &["h2"], None).await;
     let address = listener.local_addr().expect("an address");
@@ -37,7 +43,8 @@ async fn connected(act: Act) -> (Client, Arc<AtomicUsize>) {
         }
     });
     let transport = trusting(&ca).build().expect("a transport");
-    let client = client(&at("localhost", address)).build_with(transport);
+    let client = client(&at("localhost", address)).retry(policy);
+    let client = client.build_with(transport);
     (client.expect("a client"), arrived)
 }
 
@@ -91,12 +98,12 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_was_not_looked_at_is_sent_again_whatever_it_is() {
+async fn only_a_request_above_the_last_stream_of_a_goaway_is_sent_again_whatever_it_is() {
     for (act, expected, delivery) in [
         (
             Act::Reset(Reason::REFUSED_STREAM),
-            [3, 3, 3],
-            Delivery::NotSent,
+            [3, 3, 1],
+            Delivery::Unknown,
         ),
         (Act::GoAway(0), [3, 3, 3], Delivery::NotSent),
         (
@@ -119,4 +126,26 @@ async fn what_was_not_looked_at_is_sent_again_whatever_it_is() {
         );
         assert_eq!(arrivals.await, expected, "{act:?}");
     }
+}
+
+#[tokio::test]
+async fn creates_that_were_performed_and_then_refused_are_not_doubled() {
+    let (client, arrived) = connected(Act::Reset(Reason::REFUSED_STREAM)).await;
+    for number in 1..=30 {
+        let error = client.send(CreateUser::new("a@b.c")).await;
+        let error = error.expect_err("it is reset");
+        assert_eq!((error.attempts(), error.delivery()), (1, Delivery::Unknown));
+        assert!(!error.is_retryable(), "{error:?}");
+        assert_eq!(arrived.load(Ordering::SeqCst), number);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_can_trust_refused_streams() {
+    let trusting = quick().repeat_once_after_refused_stream(true);
+    let (client, arrived) = connected_with(trusting, Act::Reset(Reason::REFUSED_STREAM)).await;
+    let error = client.send(CreateUser::new("a@b.c")).await;
+    let error = error.expect_err("it is reset");
+    assert_eq!((error.attempts(), error.delivery()), (3, Delivery::Unknown));
+    assert_eq!(arrived.load(Ordering::SeqCst), 3);
 }

@@ -96,6 +96,10 @@ async fn an_error_tells_what_the_typed_error_in_its_chain_tells() {
         (TransportError::not_sent(io()).into(), Delivery::NotSent),
         (TransportError::lost(io()).into(), Delivery::Unknown),
         (
+            TransportError::refused_stream(io()).into(),
+            Delivery::Unknown,
+        ),
+        (
             TransportError::connect(io()).permanent().into(),
             Delivery::NotSent,
         ),

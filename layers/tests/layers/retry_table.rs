@@ -128,6 +128,9 @@ async fn each_outcome_is_repeated_as_the_table_says() {
         row("lost, wrapped", SAFE, || {
             Err(Wrapped(TransportError::lost(io()).into()).into())
         }),
+        row("refused stream", SAFE, || {
+            Err(TransportError::refused_stream(io()).into())
+        }),
         row("untyped", SAFE, || Err(io())),
         row("attempt timeout", SAFE, || {
             Err(timed_out(TimeoutScope::Attempt))
@@ -179,6 +182,10 @@ async fn what_may_be_repeated_can_be_chosen() {
     let daring = policy().repeat_once_after_503(true);
     assert_eq!(sends(daring.clone(), CREATE, None, down).await, 3);
     assert_eq!(sends(daring, CREATE, None, gone).await, 1);
+    let refused = || Err(TransportError::refused_stream(io()).into());
+    let trusting = policy().repeat_once_after_refused_stream(true);
+    assert_eq!(sends(trusting.clone(), CREATE, None, refused).await, 3);
+    assert_eq!(sends(trusting, CREATE, None, gone).await, 1);
     let exact = policy().repeat_idempotent(false);
     assert_eq!(sends(exact.clone(), SET, None, gone).await, 1);
     assert_eq!(sends(exact.clone(), SET, None, limited).await, 3);
