@@ -1,4 +1,4 @@
-//! Replaces the API key of a running client: create, store in a file, probe, swap, drain, revoke.
+//! Replaces the API key of a running client: create, probe, store in a file, swap, drain, revoke.
 //!
 //! `cargo run --example rotate_api_key` runs against a fake. With `IDPFLARE_AUTHORITY` and
 //! `IDPFLARE_API_KEY` set it is about that instance and that key, and says only what it would do
@@ -31,8 +31,9 @@ usage: rotate_api_key [--yes] [--store FILE] [--drain SECONDS] [--may-outlive] [
   --revoke-leftovers  revokes what a run that broke off has left: the other keys with this name and
                       these scopes
 
-  Ctrl-C finishes what has begun; once more leaves at once. Where a run broke off, the new key may be
-  in FILE: go on from that one, with another FILE and --revoke-leftovers.
+  Ctrl-C finishes what has begun; once more leaves at once. If a run broke off, look whether there is
+  a key in FILE: go on from that one, or else from the old one, with another FILE and
+  --revoke-leftovers.
   The exit code is 0 where the old key is replaced or could be, 1 where not.";
 
 struct Arguments {
@@ -209,12 +210,12 @@ impl Rotation {
         let job = self.job.clone().dry_run(dry_run);
         job.run(
             &self.client,
-            async |new: NewApiKey| write_private(&self.store, new.secret().expose_secret()),
             async |new: NewApiKey| {
                 let candidate = self.connect(new.key().into())?;
                 new.probe(&candidate).await?;
                 Ok::<_, BoxError>(())
             },
+            async |new: NewApiKey| write_private(&self.store, new.secret().expose_secret()),
         )
         .await
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 use idpflare_management::testing::{FakeIdpflare, FakeServer, Fault, FaultRule, FaultScript};
 use idpflare_management::{
-    ApiKey, ApiRequest, Client, CreateApiKey, Error, GetUserStats, ListApiKeys, Scope,
+    ApiKey, ApiRequest, Client, CreateApiKey, Error, GetUserStats, ListApiKeys, RevokeApiKey, Scope,
 };
 
 use support::example::example;
@@ -158,35 +158,47 @@ async fn what_can_not_be_done_is_no_success_of_a_dry_run() {
     assert!(text(&output).contains("401"), "{}", text(&output));
 }
 
-/// Where it was broken off behind the store, the key in the file is the one to go on from.
+/// A key that is in the file is the one to go on from. Before it was stored, the old one is.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_it_goes_on_from_the_key_that_was_stored() {
-    let site = Site::new("kill").await;
-    let old = site.fake.api_key();
-    let (first, second) = (site.store("first"), site.store("second"));
-    // After the two pages in which the old key is found, the probe of the new one hangs.
-    let hangs = FaultRule::new(Fault::delay(Duration::from_secs(3600)))
-        .operation(ListApiKeys::OPERATION)
-        .after(2);
-    site.fake.set_faults(FaultScript::new().rule(hangs));
-    let mut child = site.quietly(&old, &first);
-    let is_stored = || fs::read_to_string(&first).is_ok_and(|key| !key.is_empty());
-    while !is_stored() {
-        let ended = child.try_wait().expect("a child");
-        assert!(ended.is_none(), "it has ended: {ended:?}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    child.kill().expect("killed");
-    child.wait().expect("it ends");
-    site.fake.clear_faults();
-    assert_eq!(site.keys().await.len(), 2);
+    // After the two pages in which the old key is found, the probe of the new one hangs; or else the
+    // revocation of the old one does.
+    for (operation, after, is_stored) in [
+        (ListApiKeys::OPERATION, 2, false),
+        (RevokeApiKey::OPERATION, 0, true),
+    ] {
+        let site = Site::new(&format!("kill-{is_stored}")).await;
+        let old = site.fake.api_key();
+        let (first, second) = (site.store("first"), site.store("second"));
+        let hangs = FaultRule::new(Fault::delay(Duration::from_secs(3600)));
+        let hangs = hangs.operation(operation).after(after);
+        site.fake.set_faults(FaultScript::new().rule(hangs));
+        let (creates, created) = tokio::sync::watch::channel(false);
+        site.fake.on_request(move |entry| {
+            if entry.operation.is_some_and(|it| it.id == "createApiKey") {
+                creates.send_replace(true);
+            }
+        });
+        let mut child = site.quietly(&old, &first);
+        let has_content = || fs::read_to_string(&first).is_ok_and(|key| !key.is_empty());
+        while !*created.borrow() || is_stored && !has_content() {
+            let ended = child.try_wait().expect("a child");
+            assert!(ended.is_none(), "it has ended: {ended:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        child.kill().expect("killed");
+        child.wait().expect("it ends");
+        site.fake.clear_faults();
+        assert_eq!(site.keys().await.len(), 2);
+        assert_eq!(first.exists(), is_stored);
 
-    let stored = fs::read_to_string(&first).expect("the key");
-    let output = run(site.changing(&stored, &second, &["--revoke-leftovers"])).await;
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert_eq!(site.keys().await.len(), 1);
-    let newest = fs::read_to_string(&second).expect("the key");
-    site.works(&newest).await.expect("the newest key works");
+        let works = fs::read_to_string(&first).unwrap_or(old);
+        let output = run(site.changing(&works, &second, &["--revoke-leftovers"])).await;
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert_eq!(site.keys().await.len(), 1);
+        let newest = fs::read_to_string(&second).expect("the key");
+        site.works(&newest).await.expect("the newest key works");
+    }
 }
 
 #[cfg(unix)]

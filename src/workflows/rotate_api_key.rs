@@ -25,13 +25,15 @@ use crate::{Client, KeyHandle, Scope};
 /// As long as a call may take unless told otherwise.
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
-/// Replaces an API key by a new one with the same scopes and name: creates the new one, has it stored
-/// and probed, swaps the running client over, waits for the calls in flight, and revokes the old one.
+/// Replaces an API key by a new one with the same scopes and name: creates the new one, has it probed
+/// and stored, swaps the running client over, waits for the calls in flight, and revokes the old one.
 ///
-/// `store` is given the new key, and keeps it where the next start finds it. `probe` is given it as
-/// well, and tries it out with a client of its own: the running one goes on with the old key until
-/// that has worked. [`NewApiKey::probe`] is a harmless read for it. Where either fails, the new key is
-/// revoked, and the old one stays.
+/// `probe` is given the new key, and tries it out with a client of its own: the running one goes on
+/// with the old key until that has worked. [`NewApiKey::probe`] is a harmless read for it. If it fails,
+/// the new key is revoked, and no store has seen it. `store` is given the key as well, and keeps it
+/// where the next start finds it. If it fails, the key may be there nevertheless: so neither key is
+/// revoked, the client goes on with the old one, and the
+/// [report](RotateApiKeyReport::store_is_unclear) names both.
 ///
 /// A new key that may do less than was asked for, or would live longer than the old one was made to,
 /// is an [`UnfitKey`]: it is revoked at once. See [`may_outlive`](Self::may_outlive).
@@ -62,12 +64,12 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 ///     .swap(handle)
 ///     .run(
 ///         &client,
+///         async |new: NewApiKey| new.probe(&connect(new.key().into())?).await,
 ///         async |new: NewApiKey| {
 ///             let secret = new.secret(); // to the secret store with it
 ///             # let _ = secret;
 ///             Ok::<_, BoxError>(())
 ///         },
-///         async |new: NewApiKey| new.probe(&connect(new.key().into())?).await,
 ///     )
 ///     .await;
 /// println!("{report}");
@@ -88,7 +90,8 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// | dropped | what is left | where the next run starts from |
 /// |---|---|---|
 /// | before or while the key is created | perhaps a key that nobody knows | the old key |
-/// | while it is stored or probed | a key that only the store may know | the key that is in the store |
+/// | while it is probed | a key that nobody knows | the old key |
+/// | while it is stored | a key that only the store may know | the key that is in the store |
 /// | after that | the old key besides the new one | the new key |
 ///
 /// In all cases these are active keys with the name and the scopes of the old key or of the new one.
@@ -154,7 +157,7 @@ impl RotateApiKey {
 
     /// Whether the new key may live longer than the old one was made to, which is from when it was
     /// created until it ends by itself. The default is no: the protocol has no way to ask for a
-    /// lifetime, so a key that the server gives a longer one, or none, is revoked before it is stored,
+    /// lifetime, so a key that the server gives a longer one, or none, is revoked before it is used,
     /// and the old key stays. A key that never ends may be followed by any.
     pub fn may_outlive(mut self, may: bool) -> Self {
         self.may_outlive = may;
@@ -176,24 +179,25 @@ impl RotateApiKey {
         self
     }
 
-    /// Does it. `store` and `probe` are called at most once each, in this order.
-    pub async fn run<S, B, Store, Stored, StoreError, Probe, Probed, ProbeError>(
+    /// Does it. `probe` and `store` are called at most once each, in this order, and `store` only after
+    /// a probe that has worked.
+    pub async fn run<S, B, Probe, Probed, ProbeError, Store, Stored, StoreError>(
         &self,
         client: &Client<S>,
-        store: Store,
         probe: Probe,
+        store: Store,
     ) -> RotateApiKeyReport
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
         S::Error: Into<BoxError>,
         B: Body,
         B::Error: Into<BoxError>,
-        Store: FnOnce(NewApiKey) -> Stored,
-        Stored: Future<Output = Result<(), StoreError>>,
-        StoreError: Into<BoxError>,
         Probe: FnOnce(NewApiKey) -> Probed,
         Probed: Future<Output = Result<(), ProbeError>>,
         ProbeError: Into<BoxError>,
+        Store: FnOnce(NewApiKey) -> Stored,
+        Stored: Future<Output = Result<(), StoreError>>,
+        StoreError: Into<BoxError>,
     {
         let mut report = RotateApiKeyReport::new(self.dry_run);
         let job = Job { client, job: self };
@@ -208,14 +212,15 @@ impl RotateApiKey {
                 return report;
             }
         };
-        report.store = caller(store(new.clone()).await);
-        if report.store.is_done() {
-            report.probe = caller(probe(new.clone()).await);
-        }
-        if report.probe.is_done() {
-            job.complete(&mut report, new).await;
-        } else {
+        report.probe = caller(probe(new.clone()).await);
+        if !report.probe.is_done() {
             job.roll_back(&mut report).await;
+            return report;
+        }
+        report.store = caller(store(new.clone()).await);
+        // A store that has failed may have kept the new key, so the next start may need either.
+        if report.store.is_done() {
+            job.complete(&mut report, new).await;
         }
         report
     }

@@ -74,7 +74,7 @@ async fn rotate_api_key(notes: &Notes, site: &Site, key: ApiKey) {
         let candidate = site.client_with(notes, new.key().into());
         new.probe(&candidate).await
     };
-    let report = lost.run(&client, store, probe).await;
+    let report = lost.run(&client, probe, store).await;
     notes.error(report.find.error().expect("there is no such key"));
     let unsendable = ApiKey::new(format!("{API_KEY}\n")).expect_err("a line break");
     for unfit in [
@@ -87,7 +87,7 @@ async fn rotate_api_key(notes: &Notes, site: &Site, key: ApiKey) {
 
     let job = RotateApiKey::new(&key).swap(handle).drain(Duration::ZERO);
     notes.debug(&job);
-    let report = job.run(&client, store, probe).await;
+    let report = job.run(&client, probe, store).await;
     assert!(report.is_complete(), "{report}");
     notes.debug(&report);
     notes.display(&report);

@@ -75,10 +75,13 @@ async fn a_new_key_lives_no_longer_than_the_old_one_was_made_to() {
                 .run(
                     &client,
                     async |_: NewApiKey| {
+                        assert!(is_fit, "{case}: it is probed");
+                        Ok::<_, BoxError>(())
+                    },
+                    async |_: NewApiKey| {
                         assert!(is_fit, "{case}: it is stored");
                         Ok::<_, BoxError>(())
                     },
-                    async |_: NewApiKey| Ok::<_, BoxError>(()),
                 )
                 .await;
             replay.finish().expect("no more requests");
@@ -87,7 +90,7 @@ async fn a_new_key_lives_no_longer_than_the_old_one_was_made_to() {
             let text = report.to_string();
             assert_eq!(text.contains("LONGER"), outlives, "{case}: {text}");
             if !is_fit {
-                assert!(report.roll_back.is_done() && !report.stored_is_dead());
+                assert!(report.roll_back.is_done() && !report.store_is_unclear());
                 let error = report.probe.error().expect("it is unfit");
                 let Some(UnfitKey::Outlives { ends_at }) = error.downcast_ref() else {
                     panic!("{case}: {error}");

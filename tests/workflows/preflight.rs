@@ -191,7 +191,7 @@ async fn a_key_that_may_do_less_than_asked_for_is_not_stored() {
     let client = Client::from_service(AUTHORITY, replay.clone()).expect("a client");
     let job = RotateApiKey::new(&old.id);
     let report = job.run(&client, nothing_new, nothing_new).await;
-    assert!(report.roll_back.is_done() && !report.stored_is_dead());
+    assert!(report.roll_back.is_done() && !report.store_is_unclear());
     let text = report.to_string();
     assert!(
         text.contains("the server has not given the new key users:write"),

@@ -55,7 +55,7 @@ impl Program {
             Ok::<_, BoxError>(())
         };
         let probe = async |new: NewApiKey| new.probe(&connect(&self.fake, new.key())).await;
-        job.run(&self.client, store, probe).await
+        job.run(&self.client, probe, store).await
     }
 
     /// The active keys of the name that is rotated.

@@ -18,8 +18,8 @@ async fn run(job: RotateApiKey, fake: &FakeIdpflare, client: &Client) -> RotateA
     job.drain(Duration::ZERO)
         .run(
             client,
-            async |_: NewApiKey| Ok::<_, BoxError>(()),
             async |new: NewApiKey| new.probe(&connect(fake, new.key())).await,
+            async |_: NewApiKey| Ok::<_, BoxError>(()),
         )
         .await
 }

@@ -15,7 +15,7 @@ use crate::{
     QueryAuditLogs, Scope, layers,
 };
 
-/// A new API key, to be stored and probed. Its `Debug` does not show the key.
+/// A new API key, to be probed and stored. Its `Debug` does not show the key.
 #[derive(Clone)]
 pub struct NewApiKey {
     record: ApiKey,

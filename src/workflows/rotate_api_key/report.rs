@@ -28,18 +28,18 @@ pub struct RotateApiKeyReport {
     pub find: StepOutcome<KeyNotFound>,
     /// The new key is created.
     pub create: StepOutcome,
+    /// The new key works; the error is that of the caller's function, or an
+    /// [`UnfitKey`](super::UnfitKey) where the key was not even worth probing.
+    pub probe: StepOutcome<BoxError>,
     /// The new key is stored; the error is that of the caller's function.
     pub store: StepOutcome<BoxError>,
-    /// The new key works; the error is that of the caller's function, or an
-    /// [`UnfitKey`](super::UnfitKey) where the key was not even worth storing.
-    pub probe: StepOutcome<BoxError>,
     /// The running clients have the new key.
     pub swap: StepOutcome,
     /// Calls in flight have had the time to end.
     pub drain: StepOutcome,
     /// The old key is revoked.
     pub revoke_old: StepOutcome,
-    /// The new key is revoked, because storing or probing failed. What was stored is dead then.
+    /// The new key is revoked, because it does not work or is unfit. It was not stored.
     pub roll_back: StepOutcome,
     /// Where nobody knows whether a key was created: which it may be.
     pub suspects: Suspects,
@@ -76,8 +76,8 @@ impl RotateApiKeyReport {
             new_key: None,
             find: StepOutcome::Skipped,
             create: StepOutcome::Skipped,
-            store: StepOutcome::Skipped,
             probe: StepOutcome::Skipped,
+            store: StepOutcome::Skipped,
             swap: StepOutcome::Skipped,
             drain: StepOutcome::Skipped,
             revoke_old: StepOutcome::Skipped,
@@ -91,8 +91,8 @@ impl RotateApiKeyReport {
 
     pub(super) fn foresee(&mut self, swaps: bool, revokes_leftovers: bool) {
         self.create = StepOutcome::WouldDo;
-        self.store = StepOutcome::WouldDo;
         self.probe = StepOutcome::WouldDo;
+        self.store = StepOutcome::WouldDo;
         if swaps {
             self.swap = StepOutcome::WouldDo;
         }
@@ -106,7 +106,7 @@ impl RotateApiKeyReport {
     /// Whether the new key is in use and the old one revoked.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.probe.is_done() && self.revoke_old.is_done() && self.revoke_leftovers.error().is_none()
+        self.store.is_done() && self.revoke_old.is_done() && self.revoke_leftovers.error().is_none()
     }
 
     /// Whether the new key lives longer than the old one was made to.
@@ -116,12 +116,11 @@ impl RotateApiKeyReport {
         keys.is_some_and(|(new, old)| outlives(new, old))
     }
 
-    /// Whether the store may hold a key that does not work: it was stored, and then revoked. Put
-    /// the old one back.
+    /// Whether storing failed, so that the store may hold the old key or the new one. Both work: look
+    /// which one it is, and revoke the other, or run the job again from the one that is stored.
     #[must_use]
-    pub fn stored_is_dead(&self) -> bool {
-        let stored = !matches!(self.store, StepOutcome::Skipped | StepOutcome::WouldDo);
-        stored && !matches!(self.roll_back, StepOutcome::Skipped)
+    pub fn store_is_unclear(&self) -> bool {
+        self.store.error().is_some()
     }
 
     /// Revokes the [suspects](Self::suspects), whose secret nobody knows. Look at them first: another
@@ -169,21 +168,20 @@ impl fmt::Display for RotateApiKeyReport {
         } else if self.dry_run && ends_by_itself(self.old_key.as_ref()) {
             line(f, "lifetime", &"the server decides on that of the new key")?;
         }
-        line(f, "store", &self.store)?;
         line(f, "probe", &self.probe)?;
+        line(f, "store", &self.store)?;
         line(f, "swap", &self.swap)?;
         line(f, "drain", &self.drain)?;
         write!(f, "  {:<18}{}", "revoke old", self.revoke_old)?;
         if !matches!(self.roll_back, StepOutcome::Skipped) {
             write!(f, "\n  {:<18}{}", "revoke new", self.roll_back)?;
         }
-        if self.stored_is_dead() {
-            let text = if self.store.is_done() {
-                "what was stored is of no use: put the old key back"
-            } else {
-                "look into the store: it is the old key that belongs there"
-            };
-            write!(f, "\n  {text}")?;
+        if self.store_is_unclear()
+            && let (Some(old), Some(new)) = (&self.old_key, &self.new_key)
+        {
+            let (old, new) = (Named(old), Named(new));
+            write!(f, "\n  both keys work, and either may be in the store: ")?;
+            write!(f, "{old}; {new}. Revoke the one that is not")?;
         }
         match &self.suspects {
             Suspects::NotLookedUp => {}

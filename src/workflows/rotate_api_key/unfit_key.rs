@@ -7,7 +7,7 @@ use crate::{ApiKey, Scope, Timestamp};
 /// A server may take the two times of a key at two moments.
 const TWO_MOMENTS: i64 = 60_000;
 
-/// Why a new API key is not worth storing.
+/// Why a new API key is not worth probing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnfitKey {
