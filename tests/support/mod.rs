@@ -4,6 +4,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod dice;
+pub(crate) mod drive;
 pub(crate) mod example;
 pub(crate) mod operations;
 pub(crate) mod server;

@@ -1,0 +1,82 @@
+//! Connections that end while they are used.
+
+use futures_util::stream::{self, StreamExt};
+use idpflare_management::*;
+
+use crate::nginx::{Nginx, Site};
+use crate::upstream::Upstream;
+
+/// nginx ends connections of HTTP/1.1 with `Connection: close`.
+pub(crate) async fn three_requests_a_connection_fail_and_double_no_create() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::start(&Site::of(upstream.port()).with("keepalive_requests 3;"));
+    let client = nginx.client(upstream.key(), |builder| builder);
+    for at_once in [1, 8] {
+        create_keys(&client, 100, at_once).await;
+        is_each_created_once(&upstream, 100);
+    }
+}
+
+/// nginx ends connections of HTTP/2 with GOAWAY.
+pub(crate) async fn a_goaway_every_fifty_requests_fails_and_doubles_no_create() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::start(
+        &Site::of(upstream.port())
+            .http2()
+            .with("keepalive_requests 50; http2_max_concurrent_streams 32;"),
+    );
+    let client = nginx.client(upstream.key(), |builder| builder);
+    for at_once in [1, 32] {
+        create_keys(&client, 300, at_once).await;
+        is_each_created_once(&upstream, 300);
+    }
+}
+
+pub(crate) async fn a_reload_under_load_fails_no_read() {
+    let upstream = Upstream::start().await;
+    for listen in ["", "ssl http2"] {
+        let nginx = Nginx::start(&Site {
+            listen,
+            ..Site::of(upstream.port())
+        });
+        let client = nginx.client(upstream.key(), |builder| builder);
+        let mut reads = stream::iter(0..100_000)
+            .map(|_| client.send(GetUserStats::new()))
+            .buffer_unordered(16)
+            .enumerate();
+        let mut reloads = 0;
+        while let Some((done, outcome)) = reads.next().await {
+            outcome.expect("stats");
+            let ended = nginx.log().matches("gracefully shutting down").count();
+            if done % 20 == 0 && ended == reloads {
+                if reloads == 5 {
+                    break;
+                }
+                nginx.reload();
+                reloads += 1;
+            }
+        }
+        assert_eq!(reloads, 5, "{listen}");
+    }
+}
+
+/// Creates API keys with names of their own, all of which succeed.
+async fn create_keys(client: &Client, count: usize, at_once: usize) {
+    let mut creates = stream::iter(0..count)
+        .map(|number| {
+            client.send(CreateApiKey::new(format!("key {number}")).scopes([Scope::UsersRead]))
+        })
+        .buffer_unordered(at_once);
+    while let Some(outcome) = creates.next().await {
+        outcome.expect("a key");
+    }
+}
+
+fn is_each_created_once(upstream: &Upstream, count: usize) {
+    let performed = upstream
+        .requests()
+        .iter()
+        .filter(|entry| entry.performed)
+        .count();
+    assert_eq!(performed, count);
+}
