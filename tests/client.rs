@@ -310,11 +310,11 @@ async fn lines_of_errors() {
                 &[("location", "https://other.example/login?token=x")],
                 "",
             ),
-            "createUser failed: 307 Temporary Redirect (redirects to https://other.example, which is not followed)",
+            "createUser failed: 307 Temporary Redirect (redirects to https://other.example, which is not followed: correct the authority)",
         ),
         (
             reply(302, &[("location", "/login")], ""),
-            "createUser failed: 302 Found (redirects to another path of the instance, which is not followed)",
+            "createUser failed: 302 Found (redirects to another path of the instance, which is not followed: correct the authority)",
         ),
         (reply(304, &[], ""), "createUser failed: 304 Not Modified"),
         (

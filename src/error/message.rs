@@ -145,7 +145,9 @@ pub(super) fn redirection(headers: &HeaderMap) -> Option<String> {
     };
     let target = target.unwrap_or_else(|| String::from("what is no URL of a server"));
     let target = one_line(&target);
-    Some(format!("redirects to {target}, which is not followed"))
+    Some(format!(
+        "redirects to {target}, which is not followed: correct the authority"
+    ))
 }
 
 fn origin(location: &str) -> Option<String> {
@@ -185,7 +187,9 @@ mod tests {
             headers.insert(LOCATION, value.expect("a header"));
             assert_eq!(
                 redirection(&headers),
-                Some(format!("redirects to {target}, which is not followed"))
+                Some(format!(
+                    "redirects to {target}, which is not followed: correct the authority"
+                ))
             );
         }
     }

@@ -76,7 +76,7 @@ pub(crate) async fn a_request_that_is_too_large_is_a_typed_error_and_sent_once()
     }
 }
 
-pub(crate) async fn a_redirect_to_https_is_not_followed_and_says_where_it_leads() {
+pub(crate) async fn a_redirect_to_https_is_not_followed_and_says_to_correct_the_authority() {
     let upstream = Upstream::start().await;
     let secure = Nginx::start(&Site::of(upstream.port()).http2());
     let target = secure.authority();
@@ -97,7 +97,9 @@ pub(crate) async fn a_redirect_to_https_is_not_followed_and_says_where_it_leads(
             assert_eq!(error.kind(), ErrorKind::Redirect);
             assert_eq!((error.attempts(), error.is_retryable()), (1, false));
             let text = error.to_string();
-            assert!(text.contains(&target), "{text}");
+            let advice =
+                format!("redirects to {target}, which is not followed: correct the authority");
+            assert!(text.contains(&advice), "{text}");
         }
     }
     assert_eq!(upstream.requests(), []);

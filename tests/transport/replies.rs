@@ -20,7 +20,7 @@ async fn a_redirect_is_not_followed() {
     let error = stats_error(server.client()).await;
     assert_eq!(error.kind(), ErrorKind::Redirect);
     let origin = format!(
-        "redirects to http://{}, which is not followed",
+        "redirects to http://{}, which is not followed: correct the authority",
         target.address
     );
     assert!(error.to_string().contains(&origin), "{error}");
