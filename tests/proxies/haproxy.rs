@@ -9,15 +9,16 @@ use idpflare_management::{Client, ClientBuilder};
 use crate::program::Server;
 use crate::support::tls::{Ca, trusting};
 
-/// A running HAProxy that speaks HTTP/2 over TLS, with a certificate for 127.0.0.1.
+/// A running HAProxy that speaks one version of HTTP over TLS, with a certificate for 127.0.0.1.
 pub(crate) struct Haproxy {
     server: Server,
     ca: Ca,
 }
 
 impl Haproxy {
-    /// Starts it with these lines in its `global` section and in that of the servers behind it.
-    pub(crate) fn start(global: &str, backend: &str) -> Self {
+    /// Starts it with the name of that version in ALPN, and with these lines in its `global` section
+    /// and in that of the servers behind it.
+    pub(crate) fn start(alpn: &str, global: &str, backend: &str) -> Self {
         let ca = Ca::new();
         let (certificate, key) = ca.issue("127.0.0.1");
         let identity = certificate.pem() + &key.serialize_pem();
@@ -25,7 +26,7 @@ impl Haproxy {
             "haproxy",
             |folder, port| {
                 folder.write("identity.pem", &identity);
-                let configuration = configuration(global, backend, port);
+                let configuration = configuration(alpn, global, backend, port);
                 folder.write("haproxy.cfg", &configuration);
                 ["-db", "-f", "haproxy.cfg"].map(str::to_owned).to_vec()
             },
@@ -74,7 +75,7 @@ fn ask(mut stream: UnixStream, command: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-fn configuration(global: &str, backend: &str, port: u16) -> String {
+fn configuration(alpn: &str, global: &str, backend: &str, port: u16) -> String {
     format!(
         "global
     stats socket unix@admin mode 600 level admin
@@ -86,7 +87,7 @@ defaults
     timeout client 60s
     timeout server 60s
 frontend clients
-    bind 127.0.0.1:{port} ssl crt identity.pem alpn h2
+    bind 127.0.0.1:{port} ssl crt identity.pem alpn {alpn}
     default_backend fake
 backend fake
     {backend}

@@ -1,4 +1,4 @@
-//! HAProxy ends sessions whose requests were performed, with REFUSED_STREAM.
+//! HAProxy ends sessions whose requests were performed, over HTTP/2 with REFUSED_STREAM.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,9 @@ use crate::upstream::Upstream;
 
 const CREATES: usize = 30;
 
+/// Versions of HTTP, by their names in ALPN.
+const VERSIONS: [&str; 2] = ["h2", "http/1.1"];
+
 /// How creates ended, and how many there are twice.
 struct Interrupted {
     outcomes: Vec<Result<CreatedApiKey, Error>>,
@@ -21,21 +24,25 @@ struct Interrupted {
 
 pub(crate) async fn creates_are_doubled_if_refused_streams_are_trusted() {
     let trusting = RetryPolicy::new().repeat_once_after_refused_stream(true);
-    let Interrupted { outcomes, doubled } = server_goes_down(trusting).await;
+    let Interrupted { outcomes, doubled } = server_goes_down("h2", trusting).await;
     let succeeded = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!((doubled, succeeded), (CREATES, CREATES));
 }
 
 pub(crate) async fn creates_in_sessions_that_a_server_going_down_ends_are_not_doubled() {
-    are_unknown(server_goes_down(RetryPolicy::new()).await);
+    for alpn in VERSIONS {
+        are_unknown(server_goes_down(alpn, RetryPolicy::new()).await);
+    }
 }
 
 pub(crate) async fn creates_that_a_hard_stop_ends_are_not_doubled() {
-    let upstream = Upstream::start().await;
-    let server = format!("server only 127.0.0.1:{}", upstream.port());
-    let proxy = Haproxy::start("hard-stop-after 100ms", &server);
-    let interruption = || proxy.end_softly();
-    are_unknown(interrupt(&upstream, &proxy, RetryPolicy::new(), interruption).await);
+    for alpn in VERSIONS {
+        let upstream = Upstream::start().await;
+        let server = format!("server only 127.0.0.1:{}", upstream.port());
+        let proxy = Haproxy::start(alpn, "hard-stop-after 100ms", &server);
+        let interruption = || proxy.end_softly();
+        are_unknown(interrupt(&upstream, &proxy, RetryPolicy::new(), interruption).await);
+    }
 }
 
 fn are_unknown(Interrupted { outcomes, doubled }: Interrupted) {
@@ -48,14 +55,14 @@ fn are_unknown(Interrupted { outcomes, doubled }: Interrupted) {
 }
 
 /// Takes a server down while another one is there.
-async fn server_goes_down(policy: RetryPolicy) -> Interrupted {
+async fn server_goes_down(alpn: &str, policy: RetryPolicy) -> Interrupted {
     let upstream = Upstream::start().await;
     let port = upstream.port();
     let servers = format!(
         "server first 127.0.0.1:{port} on-marked-down shutdown-sessions
     server second 127.0.0.1:{port} backup"
     );
-    let proxy = Haproxy::start("", &servers);
+    let proxy = Haproxy::start(alpn, "", &servers);
     let interruption = || proxy.command("set server fake/first state maint");
     interrupt(&upstream, &proxy, policy, interruption).await
 }
