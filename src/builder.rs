@@ -121,7 +121,9 @@ impl ClientBuilder {
     }
 
     /// Where the API key comes from, if it is not known in advance: a secret store, a file, or any
-    /// closure that returns a future of an [`ApiKey`]. See [`KeyHandle::from_provider`].
+    /// closure that returns a future of an [`ApiKey`]. See [`KeyHandle::from_provider`]. For a provider
+    /// that needs more than 5 s, pass a handle with a
+    /// [`provider_limit`](KeyHandle::provider_limit) to [`key_handle`](Self::key_handle).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

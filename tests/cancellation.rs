@@ -109,6 +109,8 @@ async fn in_process_no_permit_and_no_place_in_a_line_is_lost() {
 
     assert_eq!(semaphore.available_permits(), PERMITS);
     assert_eq!(inside.available_permits(), PERMITS / 2);
+    // A question to the provider goes on for those who come next, for 2 ms.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(alive.num_alive_tasks(), tasks_before);
     // Nobody is ahead of the next call, and nothing is owed but the key.
     fake.clear_faults();

@@ -45,7 +45,7 @@ impl Backoff {
             base,
             rate_limited_base: base.saturating_mul(10).min(cap),
             cap,
-            jitter: Jitter::new(RandomState::new().hash_one(())),
+            jitter: Jitter::random(),
         })
     }
 
@@ -98,7 +98,7 @@ impl Default for Backoff {
             base: Duration::from_millis(100),
             rate_limited_base: Duration::from_secs(1),
             cap: Duration::from_secs(20),
-            jitter: Jitter::new(RandomState::new().hash_one(())),
+            jitter: Jitter::random(),
         }
     }
 }
@@ -134,11 +134,16 @@ fn from_nanos(nanos: u128) -> Duration {
 /// `SplitMix64` (Steele, Lea, Flood 2014). Its state is a counter, so drawing is one atomic addition
 /// and no two draws of any clones are the same element of the sequence.
 #[derive(Clone)]
-struct Jitter {
+pub(crate) struct Jitter {
     state: Arc<AtomicU64>,
 }
 
 impl Jitter {
+    /// A sequence that starts elsewhere each time.
+    pub(crate) fn random() -> Self {
+        Self::new(RandomState::new().hash_one(()))
+    }
+
     fn new(seed: u64) -> Self {
         Self {
             state: Arc::new(AtomicU64::new(seed)),
@@ -156,7 +161,7 @@ impl Jitter {
         mixed ^ (mixed >> 31)
     }
 
-    fn up_to(&self, ceiling: Duration) -> Duration {
+    pub(crate) fn up_to(&self, ceiling: Duration) -> Duration {
         scale(ceiling, self.next())
     }
 }

@@ -9,9 +9,9 @@ use crate::{ApiKey, BoxError};
 /// token endpoint.
 ///
 /// A [`KeyHandle`](crate::KeyHandle) [made from a provider](crate::KeyHandle::from_provider) asks
-/// it before the first request, when the credential has expired, and when the server has refused it
-/// (401); never twice at the same time, and for no longer than
-/// [`KeyHandle::PROVIDER_LIMIT`](crate::KeyHandle::PROVIDER_LIMIT).
+/// it for the first request, some time before the credential expires, and when the server has refused
+/// it (401). It does so never twice at the same time on one runtime, and waits for no longer than
+/// [`KeyHandle::provider_limit`](crate::KeyHandle::provider_limit).
 ///
 /// Every closure that returns such a future is a provider.
 ///
@@ -35,8 +35,8 @@ use crate::{ApiKey, BoxError};
 pub trait CredentialProvider: Send + Sync + 'static {
     /// Gets the credential to be sent from now on.
     ///
-    /// The future is polled by the calls that wait for it, and dropped where none of them waits any
-    /// more.
+    /// The future runs in a task, on the runtime of the call that needed the credential first, and is
+    /// dropped with the last clone of the handle.
     ///
     /// # Errors
     ///

@@ -57,7 +57,7 @@ fn request(authority: &str) -> Request<Full<Bytes>> {
 }
 
 /// Shows a layer, its service, and its future before and after it was polled.
-fn around<L>(notes: &Notes, layer: &L)
+async fn around<L>(notes: &Notes, layer: &L)
 where
     L: Layer<Transport> + Debug,
     L::Service: Service<Request<Full<Bytes>>, Error: Into<BoxError>, Future: Debug> + Debug,
@@ -71,7 +71,13 @@ where
             assert!(service.poll_ready(&mut cx).is_ready());
             let mut future = pin!(service.call(request(authority)));
             notes.debug(&future);
-            if let Poll::Ready(Err(error)) = future.as_mut().poll(&mut cx) {
+            let mut outcome = future.as_mut().poll(&mut cx);
+            if outcome.is_pending() {
+                // A provider is asked in a task.
+                tokio::task::yield_now().await;
+                outcome = future.as_mut().poll(&mut cx);
+            }
+            if let Poll::Ready(Err(error)) = outcome {
                 let error: BoxError = error.into();
                 notes.debug(&error);
                 notes.error(&io::Error::other(error));
@@ -92,22 +98,22 @@ pub(crate) async fn all_layers(notes: &Notes) {
     hasty.pause(minute / 2);
     let silent = KeyHandle::from_provider(std::future::pending::<Result<ApiKey, BoxError>>);
     let failing = KeyHandle::from_provider(async || ApiKey::new(UNSENDABLE_KEY));
-    around(notes, &CallSpanLayer::new());
-    around(notes, &DeadlineLayer::new(minute));
-    around(notes, &RetryLayer::new(RetryPolicy::new().attempts(2)));
-    around(notes, &RateLimitLayer::new(RateLimiter::new(Rate::MAX)));
-    around(notes, &RateLimitLayer::new(paused));
-    around(notes, &RateLimitLayer::new(hasty));
-    around(notes, &AttemptTimeoutLayer::new(minute));
-    around(notes, &AttemptSpanLayer::new());
-    around(notes, &ApiKeyLayer::new(key(API_KEY), origin.clone()));
-    around(notes, &ApiKeyLayer::new(silent, origin.clone()));
-    around(notes, &ApiKeyLayer::new(failing, origin));
-    around(notes, &CollectLayer::new(1024));
-    around(notes, &CollectLayer::new(4));
-    around(notes, &DeliveryLayer::new());
-    around(notes, &MetricsLayer::per_call(Deaf));
-    around(notes, &MetricsLayer::per_attempt(Deaf));
+    around(notes, &CallSpanLayer::new()).await;
+    around(notes, &DeadlineLayer::new(minute)).await;
+    around(notes, &RetryLayer::new(RetryPolicy::new().attempts(2))).await;
+    around(notes, &RateLimitLayer::new(RateLimiter::new(Rate::MAX))).await;
+    around(notes, &RateLimitLayer::new(paused)).await;
+    around(notes, &RateLimitLayer::new(hasty)).await;
+    around(notes, &AttemptTimeoutLayer::new(minute)).await;
+    around(notes, &AttemptSpanLayer::new()).await;
+    around(notes, &ApiKeyLayer::new(key(API_KEY), origin.clone())).await;
+    around(notes, &ApiKeyLayer::new(silent, origin.clone())).await;
+    around(notes, &ApiKeyLayer::new(failing, origin)).await;
+    around(notes, &CollectLayer::new(1024)).await;
+    around(notes, &CollectLayer::new(4)).await;
+    around(notes, &DeliveryLayer::new()).await;
+    around(notes, &MetricsLayer::per_call(Deaf)).await;
+    around(notes, &MetricsLayer::per_attempt(Deaf)).await;
 }
 
 fn key(key: &str) -> ApiKey {

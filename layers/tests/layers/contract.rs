@@ -126,10 +126,8 @@ where
     for stage in [Stage::FailsReadiness, Stage::FailsInCall] {
         let token = Arc::new(());
         let service = layer.layer(Strict::new(stage, &token));
-        let mut reply = pin!(service.oneshot(request(&token)));
-        let Poll::Ready(Err(error)) = poll(reply.as_mut()) else {
-            panic!("no error");
-        };
+        let outcome = service.oneshot(request(&token)).await;
+        let error = outcome.err().expect("an error");
         assert_eq!(typed::<StrictError>(&error), &StrictError(stage));
         let own = error.downcast::<StrictError>().expect("not wrapped");
         assert_eq!(*own, StrictError(stage));

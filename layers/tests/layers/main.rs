@@ -12,6 +12,7 @@ mod delivery;
 mod metrics;
 #[cfg(feature = "opentelemetry")]
 mod open_telemetry;
+mod provider;
 mod quota;
 mod rate_limit;
 mod retry;
