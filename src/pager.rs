@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use cursor::Cursor;
 use fetch::Fetch;
@@ -113,6 +114,8 @@ pub struct Pager<R: Listing, S: HttpService = BoxService> {
     concurrency: usize,
     is_lenient: bool,
     has_started: bool,
+    /// The `Date` of the page that was received last.
+    date: Option<SystemTime>,
 }
 
 impl<R: Listing, S: HttpService> Pager<R, S> {
@@ -127,6 +130,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
             concurrency: 1,
             is_lenient: false,
             has_started: false,
+            date: None,
         }
     }
 
@@ -179,6 +183,11 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
     pub(crate) fn open_ended(mut self) -> Self {
         self.has_started = true;
         self
+    }
+
+    /// When the page was made that was received last, where its reply says so.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        self.date
     }
 
     /// How many rows there are on all pages, as the server said last; `None` before the first page,

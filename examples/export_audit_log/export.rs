@@ -137,6 +137,9 @@ impl Export<'_> {
                     eprintln!("{} entries; waiting for more", self.exported);
                 }
             }
+            AuditTailEvent::DatedAhead {
+                entries, newest, ..
+            } => eprintln!("{entries} entries are dated ahead, up to {newest}"),
             AuditTailEvent::Retrying {
                 error,
                 failures,

@@ -1,6 +1,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use idpflare_layers::reply_date;
 
 use super::cursor::NoProgress;
 use super::fetch::{Fetch, Fetched};
@@ -128,6 +129,7 @@ impl<R: Listing, S: HttpService> Pager<R, S> {
     /// Takes the next page.
     fn receive(&mut self, page: Received<R::Row>) -> Result<(), Error> {
         let Received { rows, head, reader } = page;
+        self.date = reply_date(head.headers());
         let received = rows.rows.len();
         let position = self.cursor.position();
         for (row, index) in rows.rows.into_iter().zip(0..) {

@@ -1,8 +1,10 @@
 //! The audit log as it grows.
 
+mod ahead;
 mod checkpoint;
 mod event;
 mod millis;
+mod now;
 mod pace;
 mod slices;
 mod start;
@@ -20,6 +22,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::stack::BoxService;
 use crate::{CallOptions, Client, Error, HttpService, QueryAuditLogs, Timestamp};
+use ahead::Ahead;
 use millis::Millis;
 use pace::Pace;
 use start::Start;
@@ -93,21 +96,28 @@ const PAGE: u64 = 100;
 ///   checkpoint only when the entries before it are dealt with.
 /// - Within one tail, each is handed out once.
 /// - What one reading finds comes in the order of `created_at`; late entries come late.
-/// - Which entries are new is told by the server's times. This machine's clock only matters where it
-///   is ahead: then an entry that is dated ahead, too, can have others missed. And it says when
-///   [`until`](Self::until) has come.
+/// - Which entries are new is told by the server's times. The next reading begins no later than the
+///   overlap before the server's now, which is the `Date` of its replies. So entries that are dated
+///   ahead do not have others missed: they are handed out, and reported as
+///   [`DatedAhead`](AuditTailEvent::DatedAhead). If the tail turns out to be more than an hour ahead of
+///   the server's now, it goes back to that, and some entries come again.
+/// - This machine's clock says when [`until`](Self::until) has come. Where replies have no `Date`, it
+///   stands in for that.
 /// - Memory is bounded. The log lists the newest entries first, so one that has much to tell is read
 ///   in slices of time, of at most 1,000 entries each; a single millisecond that has more is read page
 ///   by page. Ids are kept for the overlap alone: 65,536 at most, or those of one millisecond. Where
-///   more entries are made within the overlap, it is as much shorter.
+///   more entries are made within the overlap, it is as much shorter. Of entries that are dated ahead,
+///   1,000 are remembered (65,536 where replies have no `Date`); those behind them are handed out once
+///   more when their time comes.
 ///
 /// The overlap is read again each time. Where the log grows fast, a shorter one costs less.
 ///
 /// # Errors
 ///
 /// Those that are likely to pass ([`Error::is_retryable`](crate::Error::is_retryable)) are told as
-/// [`Retrying`](AuditTailEvent::Retrying), and the tail goes on after a wait that grows, and is never
-/// shorter than the server's [`retry_after`](crate::Error::retry_after). All others are the stream's
+/// [`Retrying`](AuditTailEvent::Retrying), and the tail goes on after a wait that grows. It is no
+/// shorter than the server's [`retry_after`](crate::Error::retry_after), of which 15 minutes are heeded:
+/// no server can stop the tail for good. All others are the stream's
 /// last item: a key that is not valid or lacks the scope `audit:read`, which
 /// [`required_scope`](crate::Error::required_scope) names, a filter that the server refuses, a reply
 /// that can't be decoded. Start another tail from the last checkpoint once that is mended. With
@@ -123,7 +133,11 @@ pub struct AuditTail<S: HttpService = BoxService> {
     ends_at: Option<Instant>,
     ends_caught_up: bool,
     start: Start<S>,
+    /// Nothing before is asked for.
+    not_before: Option<Millis>,
     progress: AuditCheckpoint,
+    /// What the reading has found.
+    ahead: Ahead,
     sweep: Option<Sweep<S>>,
     /// What is to be told before anything else is done.
     items: VecDeque<Result<AuditTailEvent, Error>>,
@@ -157,7 +171,9 @@ impl<S: HttpService> AuditTail<S> {
             ends_at: None,
             ends_caught_up: false,
             start: Start::Now(None),
+            not_before: None,
             progress: AuditCheckpoint::default(),
+            ahead: Ahead::default(),
             sweep: None,
             items: VecDeque::new(),
             sleep: None,
@@ -186,6 +202,7 @@ impl<S: HttpService> AuditTail<S> {
     /// Where one millisecond has more entries than fit on that page, the others of it are handed out,
     /// though they were there: better that than to lose one.
     pub fn from_now(mut self) -> Self {
+        self.not_before = None;
         self.progress = AuditCheckpoint::default();
         self.start = Start::Now(None);
         self
@@ -199,11 +216,16 @@ impl<S: HttpService> AuditTail<S> {
     /// Starts with the entries that were made at this time.
     pub fn from_time(self, start: Timestamp) -> Self {
         let start = start.as_millisecond();
-        self.from_checkpoint(AuditCheckpoint::starting_from(Some(start)))
+        let tail = self.from_checkpoint(AuditCheckpoint::starting_from(Some(start)));
+        Self {
+            not_before: Some(start),
+            ..tail
+        }
     }
 
     /// Goes on where another tail, with the same filters, has been.
     pub fn from_checkpoint(mut self, checkpoint: AuditCheckpoint) -> Self {
+        self.not_before = None;
         self.progress = checkpoint;
         self.start = Start::Known;
         self

@@ -1,5 +1,6 @@
 //! The audit log as it grows: nothing lost, nothing out of order, whatever happens in between.
 
+mod ahead;
 mod example;
 mod fake;
 mod faults;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -52,6 +53,10 @@ pub(crate) struct Model {
     pub(crate) clamp: usize,
     /// What the total is told to be.
     pub(crate) lie: Option<u64>,
+    /// The `Date` of replies, in milliseconds.
+    pub(crate) date: Option<i64>,
+    /// The `Retry-After` of a 429.
+    pub(crate) retry_after: &'static str,
     /// Whether `start_date` and `end_date` are a part of what they bound.
     pub(crate) bounds: (bool, bool),
     /// The dates are not looked at.
@@ -76,6 +81,8 @@ impl Server {
             script: VecDeque::new(),
             clamp: 100,
             lie: None,
+            date: None,
+            retry_after: "90",
             bounds: (true, true),
             ignores_dates: false,
             damaged: HashMap::new(),
@@ -133,11 +140,18 @@ impl Model {
             let mut reply = Response::new(Full::from(r#"{"error":"Not now"}"#));
             *reply.status_mut() = StatusCode::from_u16(code).expect("a status");
             if code == 429 {
-                reply.headers_mut().insert("retry-after", 90.into());
+                let asked = http::HeaderValue::from_static(self.retry_after);
+                reply.headers_mut().insert("retry-after", asked);
             }
             return reply;
         }
-        Response::new(Full::from(self.page(query)))
+        let mut reply = Response::new(Full::from(self.page(query)));
+        if let Some(date) = self.date {
+            let date = UNIX_EPOCH + Duration::from_millis(date.try_into().expect("since 1970"));
+            let date = httpdate::fmt_http_date(date).parse().expect("a header");
+            reply.headers_mut().insert("date", date);
+        }
+        reply
     }
 
     fn page(&mut self, query: &str) -> String {

@@ -4,12 +4,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::millis::{self, Millis};
+use super::now::Now;
 use super::undecoded::Undecoded;
 use crate::api::timestamp;
 use crate::{AuditLogEntry, AuditLogId, Timestamp};
 
 /// How many ids are remembered, unless a single millisecond has more.
 const MAX_SEEN: usize = 65_536;
+
+/// How many of these may be dated ahead of the server's time: as they are read each time, so few.
+const MAX_AHEAD: usize = 1000;
 
 /// What an [`AuditTail`](super::AuditTail) has read: keep it, and a tail that starts from it goes on
 /// there, in another process too.
@@ -70,6 +74,13 @@ pub struct AuditCheckpoint {
     /// the latest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     undecoded: BTreeMap<AuditLogId, Millis>,
+    /// Entries from there on are left until that time has come.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "timestamp::optional"
+    )]
+    left_from: Option<Timestamp>,
 }
 
 impl AuditCheckpoint {
@@ -118,9 +129,25 @@ impl AuditCheckpoint {
         self.undecoded.insert(row.key.clone(), made).is_none()
     }
 
+    pub(super) fn left_from(&self) -> Option<Millis> {
+        self.left_from.map(Timestamp::as_millisecond)
+    }
+
+    pub(super) fn leave_from(&mut self, at: Option<Millis>) {
+        let earlier = self.left_from().into_iter().chain(at).min();
+        self.left_from = earlier.map(millis::timestamp);
+    }
+
     /// Nothing older than `floor` is read any more, so what is known of that can be forgotten.
-    pub(super) fn settle(&mut self, floor: Millis) {
+    ///
+    /// Too many entries shorten the overlap, but those that are dated after `now` do not: or else the
+    /// tail would wait for their time to come. Instead, the last of them are forgotten, and the time
+    /// from which on they are is returned.
+    pub(super) fn settle(&mut self, floor: Millis, now: Now) -> Option<Millis> {
         self.raise(floor);
+        if self.left_from().is_some_and(|left| left <= now.earliest) {
+            self.left_from = None;
+        }
         if let Some(excess) = self.undecoded.len().checked_sub(MAX_SEEN) {
             let mut times: Vec<_> = self.undecoded.values().copied().collect();
             times.sort_unstable();
@@ -129,12 +156,38 @@ impl AuditCheckpoint {
                 self.undecoded.retain(|_, made| oldest <= made);
             }
         }
-        while self.seen.len() > MAX_SEEN
-            && let (Some((oldest, _)), Some((newest, _))) = (self.seen.first(), self.seen.last())
+        let forgotten = self.forget_ahead(now);
+        let behind_now = (now.latest.saturating_add(1), AuditLogId::from(""));
+        let mut known = self.seen.len() - self.seen.range(&behind_now..).count();
+        while known > MAX_SEEN
+            && let Some((oldest, _)) = self.seen.first()
+            && let Some((newest, _)) = self.seen.range(..&behind_now).next_back()
             && oldest < newest
         {
+            let before = self.seen.len();
             self.raise(oldest.saturating_add(1));
+            known -= before - self.seen.len();
         }
+        forgotten
+    }
+
+    fn forget_ahead(&mut self, now: Now) -> Option<Millis> {
+        // Where this machine's clock is all there is, it may be the one that is wrong.
+        let most = if now.is_servers { MAX_AHEAD } else { MAX_SEEN };
+        let behind_now = (now.latest.saturating_add(1), AuditLogId::from(""));
+        let (first, _) = self.seen.range(behind_now..).nth(most)?;
+        let first = *first;
+        // A start that lies ahead stays where it is.
+        if self.floor().is_some_and(|floor| first <= floor) {
+            return None;
+        }
+        drop(self.seen.split_off(&(first, AuditLogId::from(""))));
+        Some(first)
+    }
+
+    /// Goes on from an earlier time. What was known from there on has been forgotten.
+    pub(super) fn step_back(&mut self, floor: Millis) {
+        self.from = Some(millis::timestamp(floor));
     }
 
     fn raise(&mut self, floor: Millis) {
@@ -162,6 +215,12 @@ impl fmt::Debug for AuditCheckpoint {
 mod tests {
     use super::*;
 
+    const NOW: Now = Now {
+        earliest: 1_000_000,
+        latest: 1_000_999,
+        is_servers: true,
+    };
+
     fn with(entries: impl IntoIterator<Item = (Millis, u32)>) -> AuditCheckpoint {
         AuditCheckpoint {
             seen: entries
@@ -175,9 +234,9 @@ mod tests {
     #[test]
     fn what_is_settled_is_forgotten_and_never_comes_back() {
         let mut checkpoint = with([(5, 1), (6, 2), (6, 3), (7, 4)]);
-        checkpoint.settle(6);
+        checkpoint.settle(6, NOW);
         assert_eq!((checkpoint.floor(), checkpoint.known()), (Some(6), 3));
-        checkpoint.settle(2);
+        checkpoint.settle(2, NOW);
         assert_eq!((checkpoint.floor(), checkpoint.known()), (Some(6), 3));
     }
 
@@ -185,13 +244,35 @@ mod tests {
     fn too_many_ids_shorten_the_overlap() {
         let many = u32::try_from(MAX_SEEN).expect("32 bits") + 10;
         let mut checkpoint = with((0..many).map(|id| (Millis::from(id / 4), id)));
-        checkpoint.settle(0);
+        checkpoint.settle(0, NOW);
         assert_eq!(checkpoint.floor(), Some(3));
         assert_eq!(checkpoint.known(), MAX_SEEN - 2);
 
         let mut checkpoint = with((0..many).map(|id| (9, id)));
-        checkpoint.settle(0);
+        checkpoint.settle(0, NOW);
         assert_eq!(checkpoint.known(), MAX_SEEN + 10, "none can be told apart");
+    }
+
+    #[test]
+    fn of_too_many_that_are_dated_ahead_the_last_are_left() {
+        let many = u32::try_from(MAX_SEEN).expect("32 bits") * 2;
+        let ahead = (0..many).map(|id| (NOW.latest + 1 + Millis::from(id / 4), id));
+        let mut checkpoint = with(ahead.chain([(5, many), (NOW.latest, many + 1)]));
+        let left = checkpoint.settle(3, NOW);
+        assert_eq!(left, Some(NOW.latest + 1 + 250));
+        assert_eq!((checkpoint.floor(), checkpoint.known()), (Some(3), 1002));
+
+        checkpoint.leave_from(left);
+        let json = serde_json::to_string(&checkpoint).unwrap();
+        let mut checkpoint: AuditCheckpoint = serde_json::from_str(&json).unwrap();
+        assert_eq!(checkpoint.left_from(), left);
+        let later = Now {
+            earliest: NOW.latest + 300,
+            latest: NOW.latest + 1299,
+            is_servers: true,
+        };
+        checkpoint.settle(3, later);
+        assert_eq!(checkpoint.left_from(), None, "its time has come");
     }
 
     #[test]
@@ -203,12 +284,12 @@ mod tests {
         let knows = |checkpoint: &AuditCheckpoint, id: &str| {
             checkpoint.undecoded.contains_key(&AuditLogId::from(id))
         };
-        checkpoint.settle(0);
+        checkpoint.settle(0, NOW);
         assert_eq!(checkpoint.floor(), Some(0), "no entry is missed for them");
         assert_eq!(checkpoint.known(), MAX_SEEN + 2, "those of a millisecond");
         assert!(!knows(&checkpoint, "7"));
         assert!(knows(&checkpoint, "8"));
-        checkpoint.settle(10);
+        checkpoint.settle(10, NOW);
         assert!(!knows(&checkpoint, "39"));
         assert!(knows(&checkpoint, "40"));
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::AuditCheckpoint;
-use crate::{AuditLogEntry, Error};
+use crate::{AuditLogEntry, Error, Timestamp};
 
 /// What an [`AuditTail`](super::AuditTail) has to tell.
 #[derive(Debug)]
@@ -14,6 +14,18 @@ pub enum AuditTailEvent {
     CaughtUp {
         /// Where to go on.
         checkpoint: AuditCheckpoint,
+    },
+    /// The reading that has just ended has found new entries that are dated more than a minute ahead of
+    /// the server's time, by the `Date` of its replies. They have been handed out like all others, and
+    /// others are not missed for them. The clock of a server is, or was, wrong.
+    DatedAhead {
+        /// How many of them there were.
+        entries: usize,
+        /// When the last of them would have been made.
+        newest: Timestamp,
+        /// Since there are too many of them to remember: the time from which on entries are not read
+        /// any more until it has come. Then they are handed out, those that were among these once more.
+        left_from: Option<Timestamp>,
     },
     /// A page could not be had, for a reason that is likely to pass. The tail goes on by itself.
     Retrying {

@@ -7,6 +7,9 @@ use crate::Error;
 /// Less would keep a processor busy.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// The longest wait that a server can ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
+
 /// How long a tail waits before it asks again.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -65,7 +68,8 @@ impl Pace {
                 backoff.delay(self.failures)
             }
         });
-        let waits = [Some(self.interval), drawn, error.retry_after()];
+        let asked = error.retry_after().map(|asked| asked.min(LONGEST_ASKED));
+        let waits = [Some(self.interval), drawn, asked];
         let wait = waits.into_iter().flatten().max().unwrap_or(self.interval);
         (self.failures, wait)
     }

@@ -2,10 +2,11 @@ use std::task::{Context, Poll, ready};
 
 use super::AuditTail;
 use super::millis::Millis;
+use super::now::Now;
 use super::slices::Slice;
 use super::sweep::AuditPager;
 use super::undecoded::Undecoded;
-use crate::{Error, HttpService, Timestamp};
+use crate::{Error, HttpService};
 
 /// What is to be done before the first reading.
 pub(super) enum Start<S: HttpService> {
@@ -60,8 +61,9 @@ impl<S: HttpService> AuditTail<S> {
         };
         let is_whole_log = pager.next_request().is_none();
         // One that is dated ahead must not have those missed that come in the meantime.
-        let floor = self.floor_below(newest.min(Timestamp::now().as_millisecond()));
-        self.progress.settle(floor);
+        let now = Now::of(pager.date());
+        let floor = self.floor_below(newest.min(now.passed()));
+        self.progress.settle(floor, now);
         self.start = if is_whole_log {
             Start::Known
         } else {

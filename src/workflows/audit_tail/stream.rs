@@ -6,6 +6,7 @@ use futures_core::Stream;
 use tokio::time::{Instant, sleep};
 
 use super::millis::Millis;
+use super::now::Now;
 use super::start::Start;
 use super::sweep::{Portion, Sweep};
 use super::{AuditBatch, AuditTail, AuditTailEvent};
@@ -54,7 +55,11 @@ impl<S: HttpService> AuditTail<S> {
         if self.sweep.is_none() {
             self.is_last = self.left().is_some_and(|left| left.is_zero());
         }
-        let begin = || Sweep::new(self.progress.floor(), self.end);
+        let begin = || {
+            let known_to = self.progress.left_from().map(|left| left.saturating_sub(1));
+            let end = self.end.into_iter().chain(known_to).min();
+            Sweep::new(self.progress.floor(), end)
+        };
         let sweep = self.sweep.get_or_insert_with(begin);
         let portion = sweep.poll_portion(&self.client, &self.question, &mut self.trusts_total, cx);
         let portion = ready!(portion)?;
@@ -77,7 +82,12 @@ impl<S: HttpService> AuditTail<S> {
             mut undecoded,
             read_to,
             horizon,
+            now,
         } = portion;
+        if self.steps_back(now) {
+            self.sweep = None;
+            return;
+        }
         entries.retain(|entry| self.progress.sees(entry));
         undecoded.retain(|row| self.progress.sees_undecoded(row));
         if let Start::Quiet(before) = self.start {
@@ -85,7 +95,11 @@ impl<S: HttpService> AuditTail<S> {
             undecoded.retain(|row| before <= row.made.latest());
         }
         if let (Some(read_to), Some(horizon)) = (read_to, horizon) {
-            self.progress.settle(self.floor_below(horizon).min(read_to));
+            let floor = self.floor_below(horizon).min(read_to);
+            self.ahead.leave(self.progress.settle(floor, now));
+        }
+        for entry in &entries {
+            self.ahead.note(entry.created_at.as_millisecond(), now);
         }
         let found_any = !(entries.is_empty() && undecoded.is_empty());
         self.found_any |= found_any;
@@ -101,8 +115,26 @@ impl<S: HttpService> AuditTail<S> {
         }
     }
 
+    /// Reads again from the server's own time if the tail is more than an hour ahead of it: the
+    /// server's clock was wrong, and what it has dated since then would not be seen.
+    fn steps_back(&mut self, now: Now) -> bool {
+        const HOUR: Millis = 60 * 60 * 1000;
+        let floor = self.floor_below(now.earliest);
+        let floor = floor.max(self.not_before.unwrap_or(floor));
+        let is_ahead = self.progress.floor() > Some(floor.saturating_add(HOUR));
+        let steps = is_ahead && now.is_servers && self.progress.watermark().is_some();
+        if steps {
+            self.progress.step_back(floor);
+        }
+        steps
+    }
+
     /// All has been read that there was.
     fn rest(&mut self) {
+        let ahead = std::mem::take(&mut self.ahead);
+        self.items.extend(ahead.event().map(Ok));
+        // Not before: a tail that goes on from a checkpoint within the reading has not read these.
+        self.progress.leave_from(ahead.left_from);
         let was_cut = self.sweep.take().is_some_and(|sweep| sweep.was_cut());
         self.start = Start::Known;
         self.has_ended = self.is_last || self.ends_caught_up;

@@ -3,11 +3,12 @@ use std::task::{Context, Poll, ready};
 use idpflare_layers::Call;
 
 use super::millis::{self, Millis};
+use super::now::Now;
 use super::slices::{Slice, Slices};
 use super::undecoded::Undecoded;
 use crate::{
     ApiRequest, AuditLogEntry, CallOptions, Client, Error, HttpService, Pager, QueryAuditLogs,
-    Timestamp, WithOptions,
+    WithOptions,
 };
 
 /// How many entries a slice may have.
@@ -59,6 +60,8 @@ pub(super) struct Sweep<S: HttpService> {
     is_single: bool,
     /// The newest entry that there was in the beginning.
     horizon: Option<Millis>,
+    /// When the last page was made.
+    now: Now,
     was_cut: bool,
 }
 
@@ -73,6 +76,7 @@ pub(super) struct Portion {
     /// Nothing older will be added to the log any more, apart from the overlap; `None` where nothing
     /// is there.
     pub(super) horizon: Option<Millis>,
+    pub(super) now: Now,
 }
 
 impl<S: HttpService> Sweep<S> {
@@ -87,6 +91,7 @@ impl<S: HttpService> Sweep<S> {
             last: None,
             is_single: false,
             horizon: None,
+            now: Now::of(None),
             was_cut: false,
         }
     }
@@ -110,6 +115,7 @@ impl<S: HttpService> Sweep<S> {
                 .get_or_insert_with(|| question.pager(client, slice));
             let rows = ready!(pager.poll_page(cx))?;
             let total = pager.total();
+            self.now = Now::of(pager.date());
             let Some(rows) = rows else {
                 if self.received <= MAX_ENTRIES && is_too_many(total) {
                     // Cutting by it would go on down to single milliseconds, each time.
@@ -171,8 +177,8 @@ impl<S: HttpService> Sweep<S> {
         }
         if self.horizon.is_none() {
             // An entry that is dated ahead must not have those missed that come in the meantime.
-            let now = Timestamp::now().as_millisecond();
-            self.horizon = self.newest.map(|newest| newest.min(now));
+            let passed = self.now.passed();
+            self.horizon = self.newest.map(|newest| newest.min(passed));
         }
         strays
     }
@@ -218,6 +224,7 @@ impl<S: HttpService> Sweep<S> {
             undecoded,
             read_to,
             horizon: self.horizon,
+            now: self.now,
         }
     }
 }
