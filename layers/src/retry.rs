@@ -137,8 +137,9 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
         let own = RetryOverride::of(&request);
-        call.limit_attempts(own.attempts_or(self.policy.max_attempts()));
-        let mut progress = Progress::new(&request, own, &call);
+        let (attempts, with_429) = own.limits(self.policy.max_attempts());
+        call.limit_attempts(with_429);
+        let mut progress = Progress::new(&request, own, &call, attempts);
         let again = (call.attempt_limit() != Some(1)).then(|| {
             Box::new(Again {
                 service: self.inner.clone(),

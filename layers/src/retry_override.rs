@@ -15,6 +15,7 @@ use crate::Safety;
 #[non_exhaustive]
 pub struct RetryOverride {
     attempts: Option<u32>,
+    attempts_after_429: Option<u32>,
     safety: Option<Safety>,
 }
 
@@ -36,6 +37,15 @@ impl RetryOverride {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
+        self
+    }
+
+    /// Lets attempts that are answered with 429 not count against the limit of attempts, up to so many
+    /// attempts in all. It is for work that would rather wait than fail; the deadline holds as well. It
+    /// changes nothing if the limit is one attempt.
+    #[must_use]
+    pub fn attempts_after_429(mut self, attempts: u32) -> Self {
+        self.attempts_after_429 = Some(attempts);
         self
     }
 
@@ -61,8 +71,15 @@ impl RetryOverride {
         self.safety_or_else(|| safety)
     }
 
-    pub(crate) fn attempts_or(self, attempts: u32) -> u32 {
-        self.attempts.unwrap_or(attempts).max(1)
+    /// The limit of attempts where `attempts` is that of the policy, and the one with those that are
+    /// answered with 429.
+    pub(crate) fn limits(self, attempts: u32) -> (u32, u32) {
+        let attempts = self.attempts.unwrap_or(attempts).max(1);
+        let after_429 = self.attempts_after_429.filter(|_| attempts > 1);
+        (
+            attempts,
+            after_429.map_or(attempts, |all| all.max(attempts)),
+        )
     }
 
     pub(crate) fn safety_or_else(self, safety: impl FnOnce() -> Safety) -> Safety {

@@ -254,10 +254,7 @@ impl RetryPolicy {
         outcome: &AttemptOutcome<'_>,
         delay: Duration,
     ) -> Option<RetryStop> {
-        if call
-            .attempt_limit()
-            .is_some_and(|limit| progress.attempts(call) >= limit)
-        {
+        if progress.has_spent(call, class) {
             return Some(RetryStop::Attempts);
         }
         match call.remaining() {

@@ -12,6 +12,10 @@ pub(crate) struct Progress {
     safety: Safety,
     /// Attempts begun here.
     own: u32,
+    /// The limit of attempts that were not repeated after a 429.
+    limit: u32,
+    /// Attempts that were repeated after a 429.
+    after_429: u32,
     /// What the call had counted when the attempt began that is under way.
     counted_before: u32,
     /// Whether that attempt was handed to the service below.
@@ -26,13 +30,20 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new<B>(request: &http::Request<B>, own: RetryOverride, call: &Call) -> Self {
+    pub(crate) fn new<B>(
+        request: &http::Request<B>,
+        own: RetryOverride,
+        call: &Call,
+        limit: u32,
+    ) -> Self {
         let operation = Operation::of(request);
         let by_method = || safety_of_method(request.method());
         Self {
             operation,
             safety: own.safety_or_else(|| operation.map_or_else(by_method, |known| known.safety)),
             own: 0,
+            limit,
+            after_429: 0,
             counted_before: 0,
             handed_on: false,
             is_counted: call.has_recorder() || call.has_open_send(),
@@ -54,6 +65,14 @@ impl Progress {
     /// How many attempts there have been, be they made here or elsewhere.
     pub(crate) fn attempts(&self, call: &Call) -> u32 {
         self.own.max(call.attempts())
+    }
+
+    /// Whether there may be no attempt after those that were made, the last of which ended like this.
+    pub(crate) fn has_spent(&self, call: &Call, class: RetryClass) -> bool {
+        let attempts = self.attempts(call);
+        let others = attempts.saturating_sub(self.after_429);
+        call.attempt_limit().is_some_and(|limit| attempts >= limit)
+            || (class != RetryClass::RateLimited && others >= self.limit)
     }
 
     /// An attempt begins, with the wait for readiness.
@@ -126,6 +145,7 @@ impl Progress {
         match class {
             RetryClass::NewerCredential => self.tried_newer_credential = true,
             RetryClass::Misdirected => self.tried_other_connection = true,
+            RetryClass::RateLimited => self.after_429 = self.after_429.saturating_add(1),
             _ => {}
         }
         self.cost = cost.unwrap_or(self.cost);
@@ -183,7 +203,7 @@ mod tests {
         let mut request = http::Request::post("/block").body(()).expect("a request");
         let call = Call::new();
         let safety = |request: &http::Request<()>| {
-            Progress::new(request, RetryOverride::of(request), &call).safety()
+            Progress::new(request, RetryOverride::of(request), &call, 3).safety()
         };
         assert_eq!(safety(&request), Safety::Once);
         request.extensions_mut().insert(BLOCK);

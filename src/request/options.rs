@@ -42,6 +42,7 @@ use crate::{ApiRequest, DecodeError, EncodeError, Encoder, Error};
 pub struct CallOptions {
     deadline: Option<Duration>,
     attempts: Option<u32>,
+    attempts_after_429: Option<u32>,
     safety: Option<Safety>,
     headers: HeaderMap,
     extensions: Extensions,
@@ -65,6 +66,14 @@ impl CallOptions {
     /// [`RetryLayer`](idpflare_layers::RetryLayer): a client without one makes one attempt.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = Some(attempts);
+        self
+    }
+
+    /// Lets attempts that are answered with 429 not count against the limit of attempts, up to so many
+    /// attempts in all. It is for work that would rather wait than fail; the deadline holds as well. It
+    /// changes nothing if the limit is one attempt.
+    pub fn attempts_after_429(mut self, attempts: u32) -> Self {
+        self.attempts_after_429 = Some(attempts);
         self
     }
 
@@ -167,6 +176,7 @@ impl CallOptions {
             (inner, outer) => inner.or(outer),
         };
         self.attempts = outer.attempts.or(self.attempts);
+        self.attempts_after_429 = outer.attempts_after_429.or(self.attempts_after_429);
         self.safety = outer.safety.or(self.safety);
         for (name, value) in &outer.headers {
             set(&mut self.headers, name.clone(), value.clone())?;
@@ -185,11 +195,15 @@ impl CallOptions {
         if let Some(limit) = self.deadline {
             extensions.insert(CallLimit::new(limit));
         }
-        if self.attempts.is_some() || self.safety.is_some() {
+        let own = (self.attempts, self.attempts_after_429, self.safety);
+        if own != (None, None, None) {
             // The caller may have given one as an extension.
             let mut retries = extensions.remove::<RetryOverride>().unwrap_or_default();
             if let Some(attempts) = self.attempts {
                 retries = retries.attempts(attempts);
+            }
+            if let Some(attempts) = self.attempts_after_429 {
+                retries = retries.attempts_after_429(attempts);
             }
             if let Some(safety) = self.safety {
                 retries = retries.safety(safety);
@@ -218,6 +232,7 @@ impl fmt::Debug for CallOptions {
         f.debug_struct("CallOptions")
             .field("deadline", &self.deadline)
             .field("attempts", &self.attempts)
+            .field("attempts_after_429", &self.attempts_after_429)
             .field("safety", &self.safety)
             .field("headers", &names)
             .finish_non_exhaustive()

@@ -17,6 +17,8 @@
 //! - `dry_run(true)` only reads, and says what would be done.
 //! - They refuse a key that lacks a scope before the first change, where that can be found out: see
 //!   [`ScopeCheck`]. Otherwise the 403 names the scope, and an import stops at it.
+//! - They bear with a server that is busy: each request has up to 10 attempts as long as they are
+//!   answered with 429, within the client's deadline.
 //! - They can be run again, after a failure or where the future was dropped: what is done is not
 //!   done twice, and what is left is done.
 //! - Nothing that may act twice is sent again by itself: where nobody knows whether it was done, the
@@ -26,6 +28,7 @@ mod audit_tail;
 mod import_users;
 mod key_ref;
 mod offboard;
+mod patience;
 mod preflight;
 mod rotate_api_key;
 mod rotate_client_secret;

@@ -16,6 +16,7 @@ pub use access::{AccessTokens, ClientAccess};
 pub use report::OffboardReport;
 pub use verify::{Lock, Remaining, Verification};
 
+use super::patience::patient;
 use super::preflight::{check_scopes, is_forbidden};
 use super::server_clock;
 use super::step::is_not_found;
@@ -149,7 +150,7 @@ where
         if report.scopes.is_missing() {
             return;
         }
-        let user = match self.client.send(GetUser::new(user_id)).await {
+        let user = match self.client.send(patient(GetUser::new(user_id))).await {
             Ok(user) => {
                 report.look_up = StepOutcome::Done;
                 Some(user)
@@ -183,10 +184,12 @@ where
         } else {
             let mut block = BlockUser::new(user_id);
             block.reason.clone_from(&job.reason);
-            StepOutcome::of(client.send(block).await)
+            StepOutcome::of(client.send(patient(block)).await)
         };
 
-        let revoked = client.send(RevokeAllUserSessions::new(user_id)).await;
+        let revoked = client
+            .send(patient(RevokeAllUserSessions::new(user_id)))
+            .await;
         report.revoke_sessions = counted(
             revoked.map(|revoked| revoked.sessions_revoked),
             &mut report.sessions_revoked,
@@ -220,7 +223,10 @@ where
     /// left is told by the verification.
     async fn unlink(&self, unlinked: &mut u64) -> StepOutcome {
         let user_id = &self.job.user_id;
-        let identities = self.client.send(ListUserIdentities::new(user_id)).await;
+        let identities = self
+            .client
+            .send(patient(ListUserIdentities::new(user_id)))
+            .await;
         let identities = match identities {
             Ok(identities) => identities,
             Err(error) => return StepOutcome::Failed(error),
@@ -245,11 +251,16 @@ where
     /// that of a proxy, and a reply may be lost after the identity was unlinked.
     async fn unlink_one(&self, id: &IdentityId) -> StepOutcome {
         let Self { client, job } = self;
-        let unlinked = client.send(UnlinkUserIdentity::new(&job.user_id, id)).await;
+        let unlinked = client
+            .send(patient(UnlinkUserIdentity::new(&job.user_id, id)))
+            .await;
         let Err(error) = unlinked else {
             return StepOutcome::Done;
         };
-        match client.send(ListUserIdentities::new(&job.user_id)).await {
+        match client
+            .send(patient(ListUserIdentities::new(&job.user_id)))
+            .await
+        {
             Ok(linked) if linked.iter().all(|linked| linked.id != *id) => StepOutcome::AlreadyDone,
             _ => StepOutcome::failed(error),
         }
@@ -257,11 +268,14 @@ where
 
     async fn reset_mfa(&self) -> StepOutcome {
         let user_id = &self.job.user_id;
-        let enrollments = self.client.send(GetUserMfaEnrollments::new(user_id)).await;
+        let enrollments = self
+            .client
+            .send(patient(GetUserMfaEnrollments::new(user_id)))
+            .await;
         if enrollments.is_ok_and(|enrollments| enrollments.is_empty()) {
             return StepOutcome::AlreadyDone;
         }
-        StepOutcome::of(self.client.send(ResetUserMfa::new(user_id)).await)
+        StepOutcome::of(self.client.send(patient(ResetUserMfa::new(user_id))).await)
     }
 }
 

@@ -10,6 +10,7 @@ use idpflare_layers::BoxError;
 use tower::Service;
 
 use super::KeyRef;
+use super::patience::patient;
 use crate::one_line::one_line;
 use crate::{ApiKey, Client, Error, HttpService, ListApiKeys, Pager, Scope};
 
@@ -152,7 +153,7 @@ pub(super) async fn active_keys<S: HttpService>(
     client: &Client<S>,
 ) -> Result<Vec<ApiKey>, KeyNotFound> {
     let active = ListApiKeys::new().active_only(true).limit(PAGE);
-    let mut pager = Pager::new(client, active);
+    let mut pager = Pager::new(client, patient(active));
     let mut keys = Vec::new();
     while let Some(page) = pager.next_page().await.map_err(KeyNotFound::NotListed)? {
         keys.extend(page.rows.into_iter().filter(|key| key.is_active));

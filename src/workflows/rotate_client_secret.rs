@@ -12,6 +12,7 @@ use tower::Service;
 
 pub use report::RotateClientSecretReport;
 
+use super::patience::patient;
 use super::preflight::{check_scopes, is_forbidden};
 use super::{KeyRef, StepOutcome};
 use crate::api::setters::setters;
@@ -103,7 +104,7 @@ impl RotateClientSecret {
         if report.scopes.is_missing() {
             return report;
         }
-        let before = match client.send(GetClient::new(&self.client_id)).await {
+        let before = match client.send(patient(GetClient::new(&self.client_id))).await {
             Ok(found) => {
                 report.look_up = StepOutcome::Done;
                 report.has_secret = Some(found.is_confidential);
@@ -126,7 +127,7 @@ impl RotateClientSecret {
             report.store = StepOutcome::WouldDo;
             return report;
         }
-        match client.send(Rotate::new(&self.client_id)).await {
+        match client.send(patient(Rotate::new(&self.client_id))).await {
             Ok(new) => {
                 report.rotate = StepOutcome::Done;
                 match store(new.client_secret.clone()).await {
@@ -159,7 +160,10 @@ impl RotateClientSecret {
         B::Error: Into<BoxError>,
     {
         let before = before?;
-        let now = client.send(GetClient::new(&self.client_id)).await.ok()?;
+        let now = client
+            .send(patient(GetClient::new(&self.client_id)))
+            .await
+            .ok()?;
         Some(now.updated_at != before.updated_at)
     }
 }

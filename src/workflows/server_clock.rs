@@ -7,6 +7,7 @@ use http_body_util::Full;
 use idpflare_layers::{BoxError, reply_date};
 use tower::Service;
 
+use super::patience::patient;
 use crate::{ApiRequest, Client, Error, Timestamp};
 
 /// A value, and when the server told it.
@@ -27,7 +28,7 @@ where
     B::Error: Into<BoxError>,
     R: ApiRequest,
 {
-    let reply = client.execute(request).await?;
+    let reply = client.execute(patient(request)).await?;
     let at = date(reply.headers());
     let value = reply.into_body();
     Ok(Dated { value, at })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use idpflare_management::layers::{BoxError, RetryPolicy, TransportError};
-use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript};
+use idpflare_management::testing::{FakeIdpflare, Fault, FaultRule, FaultScript, RetryAfter};
 use idpflare_management::workflows::{
     FileLedger, ImportReport, ImportStop, ImportUsers, Ledger, LedgerEntry, LedgerError,
     LedgerState,
@@ -247,6 +247,63 @@ async fn a_server_that_is_there_now_and_then_does_not_stop_it() {
     let import = ImportUsers::new(&client).concurrency(1);
     let report = import.run(stream::iter(many(55))).await.expect("a report");
     assert_eq!(numbers(&report), "55 lines: 5 created, 50 failed");
+}
+
+/// What proxies answer for a server that is gone.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_gone_behind_a_proxy_stops_it_too() {
+    for (status, stops) in [
+        (502, true),
+        (503, true),
+        (504, true),
+        (520, true),
+        (522, true),
+        (527, true),
+        (500, false),
+        (529, false),
+    ] {
+        let fake = FakeIdpflare::new();
+        let client = fake.client();
+        let status = StatusCode::from_u16(status).expect("a status");
+        let always = FaultRule::new(Fault::status(status)).probability(1.0);
+        fake.set_faults(FaultScript::new().rule(always));
+        let import = ImportUsers::new(&client).concurrency(4);
+        let report = import.run(stream::iter(many(60))).await.expect("a report");
+        let has_stopped = matches!(report.stopped, Some(ImportStop::Unreachable));
+        assert_eq!(has_stopped, stops, "{status}: {report}");
+        let tried = if stops { 10..14 } else { 60..61 };
+        assert!(tried.contains(&report.failed), "{status}: {report}");
+
+        fake.clear_faults();
+        let import = ImportUsers::new(&client);
+        let report = import.run(stream::iter(many(60))).await.expect("a report");
+        assert_eq!(report.created, 60, "{status}: {report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_is_waited_for() {
+    for (refusals, created) in [(8, 1), (30, 0)] {
+        let fake = FakeIdpflare::new();
+        let busy = Fault::too_many_requests(RetryAfter::Seconds(1));
+        let busy = FaultRule::new(busy).operation(CreateUser::OPERATION);
+        fake.set_faults(FaultScript::new().rule(busy.times(refusals)));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&requests);
+        fake.on_request(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let client = Client::builder("https://idp.example.com")
+            .api_key(fake.api_key())
+            .deadline(Duration::from_secs(600))
+            .build_with(fake.service())
+            .expect("a client");
+        let import = ImportUsers::new(&client);
+        let report = import.run(stream::iter(many(1))).await.expect("a report");
+        assert_eq!(report.created, created, "{report}");
+        let most = if created > 0 { 9 } else { 10 };
+        assert_eq!(requests.load(Ordering::Relaxed), most);
+    }
 }
 
 /// Has room for so many entries.

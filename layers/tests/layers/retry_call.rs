@@ -92,6 +92,30 @@ async fn every_attempt_carries_the_same_extensions_head_and_body() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn attempts_that_are_answered_with_429_need_not_count() {
+    let patient = RetryOverride::new().attempts_after_429(6);
+    for (own, codes, attempts) in [
+        (RetryOverride::new(), &[429; 9][..], 3),
+        (patient, &[429; 9], 6),
+        (patient, &[429, 429, 429, 429, 429, 200], 6),
+        (patient, &[503; 9], 3),
+        (patient, &[429, 503, 429, 503, 503, 503], 5),
+        (patient, &[429, 429, 429, 429, 503, 503, 503], 6),
+        (patient.attempts(2), &[429, 429, 503, 503], 4),
+        // It is no way to fewer attempts, nor around "once".
+        (RetryOverride::new().attempts_after_429(2), &[429; 9], 3),
+        (patient.attempts(1), &[429; 9], 1),
+        (patient.safety(Safety::Once), &[429, 429, 429, 503, 503], 4),
+    ] {
+        let (mut sent, call) = request();
+        sent.extensions_mut().insert(own);
+        let stack = (RetryLayer::default(), DeliveryLayer::new()).layer(statuses(codes));
+        let _ = stack.oneshot(sent).await;
+        assert_eq!(call.attempts(), attempts, "{own:?} {codes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sends_are_counted_with_and_without_somebody_who_counts() {
     for (codes, attempts, delivery) in [
         (&[200_u16][..], 1, Delivery::Answered),

@@ -1,6 +1,7 @@
 //! Finds the user that has an address.
 
 use super::email_key;
+use crate::workflows::patience::patient;
 use crate::{Client, Error, HttpService, ListUsers, Pager, User, UserId};
 
 const PAGE: u64 = 100;
@@ -44,7 +45,8 @@ async fn search<S: HttpService>(
 ) -> Result<Found, Error> {
     let small = email_key(email);
     let mut nearest = None;
-    let mut pager = Pager::new(client, ListUsers::new().limit(PAGE).search(text));
+    let users = ListUsers::new().limit(PAGE).search(text);
+    let mut pager = Pager::new(client, patient(users));
     for _ in 0..PAGES {
         let Some(page) = pager.next_page().await? else {
             return Ok(nearest.unwrap_or(Found::Nobody));

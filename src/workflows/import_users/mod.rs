@@ -101,9 +101,11 @@ const DEFAULT_CONCURRENCY: usize = 8;
 ///
 /// A line that fails does not stop the others, unless [`stop_on_error`](Self::stop_on_error) says
 /// so. A key that is not valid (401) or lacks a scope (403) always stops the import, and the
-/// [report](ImportReport) names the scope. A server that is gone stops it, too: where of 10 lines in a
-/// row, or of twice as many as are under way at once if that is more, nothing was
-/// [sent](crate::Delivery::NotSent), the rest is left for a later run, and is not in the ledger.
+/// [report](ImportReport) names the scope. A server that is gone stops it, too: if 10 lines in a row, or
+/// twice as many as are under way at once if that is more, were not
+/// [sent](crate::Delivery::NotSent) or were answered with 502 to 504 or 520 to 527, the rest is left
+/// for a later run, and is not in the ledger. A server that is busy (429) is waited for, within the
+/// client's deadline for each request.
 ///
 /// # Going on after a break
 ///

@@ -14,6 +14,7 @@ use super::{
     ImportEvent, ImportEventKind, ImportFailure, ImportUsers, Ledger, LedgerEntry, LedgerError,
     LedgerErrorKind, LedgerMark, OnConflict,
 };
+use crate::workflows::patience::patient;
 use crate::workflows::step::may_have_acted;
 use crate::{CreateUser, Error, Timestamp, UpdateUser, User, UserChanges, UserId};
 
@@ -235,7 +236,7 @@ where
     }
 
     async fn create(&self) -> Result<User, Error> {
-        let created = self.import.client.execute(self.user.clone()).await;
+        let created = self.import.client.execute(patient(self.user.clone())).await;
         let headers = match &created {
             Ok(reply) => Some(reply.headers()),
             Err(error) => error.headers(),
@@ -258,7 +259,7 @@ where
         }
         self.in_doubt = false;
         let update = UpdateUser::with_changes(&there.id, *changes);
-        match self.import.client.send(update).await {
+        match self.import.client.send(patient(update)).await {
             Ok(_) => Settled::with(ImportEventKind::Updated, there.id),
             Err(error) if may_have_acted(&error) => ImportFailure::Unknown(error).into(),
             Err(error) => ImportFailure::Refused(error).into(),

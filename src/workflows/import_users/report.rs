@@ -137,9 +137,10 @@ pub enum ImportStop {
         /// The scope that the key lacks, where it lacks one.
         required_scope: Option<&'static str>,
     },
-    /// Of too many lines in a row [nothing was sent](crate::Delivery::NotSent), such as because nobody
-    /// listens: 10, or twice as many as are under way at once, if that is more. The failures
-    /// before it say why.
+    /// Of too many lines in a row [nothing was sent](crate::Delivery::NotSent), such as because nothing
+    /// listens, or they were answered with 502 to 504 or 520 to 527, as proxies do for a server that is
+    /// gone: 10, or twice as many as are under way at once, if that is more. The failures before it
+    /// say why.
     Unreachable,
     /// The ledger can't be written, and without it the import could not go on after a break.
     Ledger(LedgerError),

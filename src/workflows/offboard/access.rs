@@ -12,6 +12,7 @@ use tower::Service;
 
 use super::Job;
 use crate::one_line::one_line;
+use crate::workflows::patience::patient;
 use crate::workflows::preflight::is_forbidden;
 use crate::{Error, GetClient, OAuthClientId, RefreshToken, Timestamp};
 
@@ -96,7 +97,7 @@ where
                 ends_at: None,
             };
             if may_ask {
-                match self.client.send(GetClient::new(client_id)).await {
+                match self.client.send(patient(GetClient::new(client_id))).await {
                     Ok(client) => {
                         access.name = Some(client.name);
                         access.access_token_ttl = Some(client.access_token_ttl);

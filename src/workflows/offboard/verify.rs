@@ -8,6 +8,7 @@ use idpflare_layers::BoxError;
 use tower::Service;
 
 use super::Job;
+use crate::workflows::patience::patient;
 use crate::workflows::server_clock::{self, Dated, may_last};
 use crate::workflows::step::is_not_found;
 use crate::{
@@ -113,7 +114,7 @@ where
     pub(super) async fn verify(&self) -> Verification {
         let Self { client, job } = self;
         let user_id = &job.user_id;
-        let lock = match client.send(GetUser::new(user_id)).await {
+        let lock = match client.send(patient(GetUser::new(user_id))).await {
             Ok(user) if user.is_locked => Lock::Locked {
                 until: user.locked_until,
             },

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tower::Service;
 
 use super::UnfitKey;
+use crate::workflows::patience::patient;
 use crate::workflows::preflight::is_forbidden;
 use crate::{
     ApiKey, ApiRequest, Client, Error, GetUserStats, ListApiKeys, ListClients, ListUsers,
@@ -107,7 +108,7 @@ where
     B::Error: Into<BoxError>,
     R: ApiRequest,
 {
-    client.send(request).await.map(drop)
+    client.send(patient(request)).await.map(drop)
 }
 
 impl fmt::Debug for NewApiKey {

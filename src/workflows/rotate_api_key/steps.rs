@@ -9,6 +9,7 @@ use tower::Service;
 
 use super::unfit_key::outlives;
 use super::{Job, NewApiKey, RotateApiKeyReport, Suspects, UnfitKey};
+use crate::workflows::patience::patient;
 use crate::workflows::preflight::{active_keys, find};
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{ApiKey, ApiKeyId, Client, CreateApiKey, CreatedApiKey, RevokeApiKey, Scope};
@@ -104,7 +105,7 @@ where
         scopes: Vec<Scope>,
     ) -> Option<Result<NewApiKey, UnfitKey>> {
         let create = CreateApiKey::new(&*name).scopes(scopes.clone());
-        match self.client.send(create).await {
+        match self.client.send(patient(create)).await {
             Ok(CreatedApiKey { api_key, raw_key }) => {
                 report.create = StepOutcome::Done;
                 report.new_key = Some(api_key.clone());
@@ -192,7 +193,7 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    match client.send(RevokeApiKey::new(id)).await {
+    match client.send(patient(RevokeApiKey::new(id))).await {
         Ok(()) => StepOutcome::Done,
         Err(error) => match active_keys(client).await {
             Ok(keys) if keys.iter().all(|key| key.id != *id) => StepOutcome::AlreadyDone,
