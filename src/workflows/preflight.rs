@@ -6,16 +6,19 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use idpflare_layers::BoxError;
+use idpflare_layers::{BoxError, Call};
 use tower::Service;
 
 use super::KeyRef;
 use super::patience::patient;
 use crate::one_line::one_line;
-use crate::{ApiKey, Client, Error, HttpService, ListApiKeys, Pager, Scope};
+use crate::{ApiKey, ApiRequest, Client, Error, HttpService, ListApiKeys, Pager, Scope};
 
 /// The protocol's largest page.
 const PAGE: u64 = 100;
+
+/// No organisation has so many keys; a server that goes on for longer has no end.
+const MAX_PAGES: u32 = 1000;
 
 /// Whether the key that a job runs with has the scopes that it needs.
 ///
@@ -148,17 +151,22 @@ pub(super) fn find<'a>(keys: &'a [ApiKey], meant: &KeyRef) -> Result<&'a ApiKey,
     }
 }
 
-/// All keys that can be used.
+/// All keys that can be used. A list without an end is an error.
 pub(super) async fn active_keys<S: HttpService>(
     client: &Client<S>,
 ) -> Result<Vec<ApiKey>, KeyNotFound> {
     let active = ListApiKeys::new().active_only(true).limit(PAGE);
     let mut pager = Pager::new(client, patient(active));
     let mut keys = Vec::new();
-    while let Some(page) = pager.next_page().await.map_err(KeyNotFound::NotListed)? {
+    for _ in 0..MAX_PAGES {
+        let Some(page) = pager.next_page().await.map_err(KeyNotFound::NotListed)? else {
+            return Ok(keys);
+        };
         keys.extend(page.rows.into_iter().filter(|key| key.is_active));
     }
-    Ok(keys)
+    let message = format!("the list of API keys has more than {MAX_PAGES} pages");
+    let error = Error::no_progress(ListApiKeys::OPERATION, &Call::new(), message);
+    Err(KeyNotFound::NotListed(error))
 }
 
 /// Whether the server refused because of a scope.

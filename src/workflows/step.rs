@@ -5,6 +5,10 @@ use http::StatusCode;
 use crate::one_line::one_line;
 use crate::{Delivery, Error, ErrorKind, Safety};
 
+/// After so many failures in a row the rest of a list is not tried: it may be of any length, and each
+/// failure may take as long as the deadline allows.
+pub(super) const MAX_FAILURES: u32 = 10;
+
 /// What became of one step of a job.
 ///
 /// Its text is one line. `E` is the error that the step can fail with.

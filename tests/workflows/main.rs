@@ -2,6 +2,7 @@
 //! did, a second run completes it, a dry run changes nothing, and no secret is in any of it.
 
 mod clocks;
+mod endless;
 mod leaver;
 mod lifetimes;
 mod offboard;

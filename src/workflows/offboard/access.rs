@@ -1,6 +1,7 @@
 //! What nobody can revoke: access tokens that are already issued.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use bytes::Bytes;
@@ -15,6 +16,9 @@ use crate::one_line::one_line;
 use crate::workflows::patience::patient;
 use crate::workflows::preflight::is_forbidden;
 use crate::{Error, GetClient, OAuthClientId, RefreshToken, Timestamp};
+
+/// How many applications are looked up; of more the name and the lifetime are not known.
+const MAX_LOOK_UPS: usize = 100;
 
 /// Where access tokens of the user may still be alive. The protocol neither lists nor revokes them:
 /// what is known are the applications that had refresh tokens, and how long their access tokens
@@ -36,9 +40,9 @@ pub enum AccessTokens {
 pub struct ClientAccess {
     /// Which application.
     pub client_id: OAuthClientId,
-    /// Its name, where the key may read it.
+    /// Its name, where the key may read it. The first 100 applications are looked up.
     pub name: Option<String>,
-    /// How long its access tokens live, in seconds; `None` where the key may not read it.
+    /// How long its access tokens live, in seconds; `None` like the name.
     pub access_token_ttl: Option<u64>,
     /// When the last of them ends, by the server's clock; `None` where that is not known, such as
     /// where the server's replies have no `Date`, or where new ones can still be had because the
@@ -82,13 +86,20 @@ where
         };
         // Up to a second later than it says, since it has whole ones.
         let latest = now.and_then(|now| seconds_after(now, 1));
-        let mut known = HashSet::new();
-        let clients = tokens
-            .iter()
-            .map(|token| &token.client_id)
-            .filter(|id| known.insert(*id));
+        let mut last_issued: HashMap<_, Option<Timestamp>> = HashMap::new();
+        let mut clients = Vec::new();
+        for token in &tokens {
+            let issued = latest.map(|latest| token.expires_at.min(latest));
+            match last_issued.entry(&token.client_id) {
+                Entry::Occupied(mut last) => *last.get_mut() = (*last.get()).max(issued),
+                Entry::Vacant(first) => {
+                    first.insert(issued);
+                    clients.push(&token.client_id);
+                }
+            }
+        }
         let mut all = Vec::new();
-        let mut may_ask = true;
+        let mut to_ask = MAX_LOOK_UPS;
         for client_id in clients {
             let mut access = ClientAccess {
                 client_id: client_id.clone(),
@@ -96,20 +107,18 @@ where
                 access_token_ttl: None,
                 ends_at: None,
             };
-            if may_ask {
+            if to_ask > 0 {
+                to_ask -= 1;
                 match self.client.send(patient(GetClient::new(client_id))).await {
                     Ok(client) => {
                         access.name = Some(client.name);
                         access.access_token_ttl = Some(client.access_token_ttl);
                     }
-                    Err(error) => may_ask = !is_forbidden(&error),
+                    Err(error) if is_forbidden(&error) => to_ask = 0,
+                    Err(_) => {}
                 }
             }
-            let last_issued = tokens
-                .iter()
-                .filter(|token| token.client_id == *client_id)
-                .filter_map(|token| Some(token.expires_at.min(latest?)))
-                .max();
+            let last_issued = last_issued.get(client_id).copied().flatten();
             let end = last_issued
                 .zip(access.access_token_ttl)
                 .and_then(|(issued, ttl)| seconds_after(issued, ttl));
