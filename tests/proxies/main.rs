@@ -33,6 +33,7 @@ const TESTS: &[(&str, fn())] = tests![
     ids::an_id_that_this_nginx_makes_another_operation_of_is_not_sent,
     ids::every_other_id_arrives_as_it_is,
     refused::a_page_of_a_gateway_without_an_upstream_is_read_and_only_reads_are_repeated,
+    refused::an_import_stops_at_a_gateway_without_an_upstream,
     refused::a_read_succeeds_once_the_upstream_is_there,
     refused::a_request_that_is_too_large_is_a_typed_error_and_sent_once,
     refused::a_redirect_to_https_is_not_followed_and_says_to_correct_the_authority,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::stream;
 use http::StatusCode;
 use idpflare_management::layers::{RetryBudget, RetryPolicy};
 use idpflare_management::testing::FakeIdpflare;
+use idpflare_management::workflows::{ImportStop, ImportUsers};
 use idpflare_management::*;
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -30,6 +32,20 @@ pub(crate) async fn a_page_of_a_gateway_without_an_upstream_is_read_and_only_rea
         assert_eq!((error.attempts(), error.is_retryable()), (1, false));
         assert_eq!(error.delivery(), Delivery::Unknown);
     }
+}
+
+pub(crate) async fn an_import_stops_at_a_gateway_without_an_upstream() {
+    let nobody = Nobody::new();
+    let nginx = Nginx::start(&Site::of(nobody.address.port()).http2());
+    let client = nginx.client("idk_test".to_owned(), |builder| builder);
+    let users = (0..400).map(|number| CreateUser::new(format!("user{number}@example.com")));
+    let report = ImportUsers::new(&client).run(stream::iter(users)).await;
+    let report = report.expect("no ledger");
+    assert!(
+        matches!(report.stopped, Some(ImportStop::Unreachable)),
+        "{report}"
+    );
+    assert!(report.lines < 40, "{report}");
 }
 
 pub(crate) async fn a_read_succeeds_once_the_upstream_is_there() {
