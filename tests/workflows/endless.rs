@@ -11,9 +11,7 @@ use idpflare_management::testing::Fixture;
 use idpflare_management::workflows::{
     AccessTokens, KeyNotFound, KeyRef, Offboard, Remaining, ScopeCheck,
 };
-use idpflare_management::{
-    ApiKey, Client, ErrorKind, RefreshToken, SocialIdentity, Timestamp, User,
-};
+use idpflare_management::{ApiKey, Client, ErrorKind, RefreshToken, SocialIdentity, User};
 use serde_json::{Value, json};
 
 use crate::support::AUTHORITY;
@@ -50,18 +48,22 @@ impl Asked {
         match (request.method(), &path[..]) {
             (&Method::GET, ["api-keys"]) => {
                 let number = note(KEYS);
-                (200, rows(&ApiKey::fixture(), "id", number..number + 1))
+                (
+                    200,
+                    json!({"api_keys": rows(&ApiKey::fixture(), "id", number..number + 1)}),
+                )
             }
             (&Method::GET, ["users", _]) => (200, json!(User::fixture())),
             (&Method::GET, ["users", _, "tokens"]) => {
                 let mut token = RefreshToken::fixture();
-                token.expires_at = Timestamp::MAX;
-                (200, rows(&token, "client_id", 0..MANY))
+                token.expires_at = "2100-01-01T00:00:00Z".parse().expect("a time");
+                (200, json!({"tokens": rows(&token, "client_id", 0..MANY)}))
             }
-            (&Method::GET, ["users", _, "identities"]) => {
-                (200, rows(&SocialIdentity::fixture(), "id", 0..MANY))
-            }
-            (&Method::GET, ["users", _, _]) => (200, json!([])),
+            (&Method::GET, ["users", _, "identities"]) => (
+                200,
+                json!({"identities": rows(&SocialIdentity::fixture(), "id", 0..MANY)}),
+            ),
+            (&Method::GET, ["users", _, _]) => (200, json!({"sessions": []})),
             (&Method::GET, ["clients", _]) => {
                 note(CLIENT);
                 (500, json!({"error": "no"}))
