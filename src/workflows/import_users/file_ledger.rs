@@ -3,6 +3,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::disk::Disk;
 use super::format::{self, Line};
 use super::locked_file::{FileError, LockedFile};
 use super::{Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerState};
@@ -27,6 +28,7 @@ use super::{Ledger, LedgerEntry, LedgerError, LedgerErrorKind, LedgerState};
 pub struct FileLedger {
     path: PathBuf,
     fsync: Fsync,
+    disk: Disk,
     writer: Mutex<Writer>,
 }
 
@@ -60,6 +62,7 @@ impl FileLedger {
         Self {
             path: path.into(),
             fsync: Fsync::default(),
+            disk: Disk::default(),
             writer: Mutex::default(),
         }
     }
@@ -215,25 +218,13 @@ impl Writer {
         self.length += text.len() as u64;
         self.whole = self.length;
         if ledger.fsync == Fsync::Always {
-            file.sync_data()?;
+            (ledger.disk.sync_data)(file)?;
             if is_new {
-                sync_folder(&ledger.path)?;
+                (ledger.disk.sync_folder)(&ledger.path)?;
             }
         }
         Ok(())
     }
-}
-
-/// Has the disk know the name of a new file, too.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 impl Ledger for FileLedger {
@@ -257,5 +248,65 @@ impl fmt::Debug for FileLedger {
             .field("path", &self.path)
             .field("fsync", &self.fsync)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::workflows::LedgerMark;
+
+    const JOB: &str = "users";
+
+    thread_local! {
+        /// What was brought to the disk: how much of the file, or its name.
+        static SYNCED: RefCell<Vec<Option<u64>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn note(synced: Option<u64>) -> io::Result<()> {
+        SYNCED.with_borrow_mut(|all| all.push(synced));
+        Ok(())
+    }
+
+    fn records(ledger: &FileLedger) -> Result<(), LedgerError> {
+        let entry = LedgerEntry::new(1, "ada@example.com", LedgerMark::Sending);
+        ledger.append(JOB, &entry)
+    }
+
+    #[test]
+    fn an_entry_is_on_the_disk_before_it_counts_as_recorded() {
+        let path = std::env::temp_dir().join(format!("idpflare-ledger-{}", std::process::id()));
+        for fsync in [Fsync::Always, Fsync::Never] {
+            let mut ledger = FileLedger::new(&path).fsync(fsync);
+            ledger.disk = Disk {
+                sync_data: |file| note(Some(file.metadata()?.len())),
+                sync_folder: |_| note(None),
+            };
+            let mut expected = Vec::new();
+            for number in 0..3 {
+                records(&ledger).expect("recorded");
+                if fsync == Fsync::Always {
+                    let length = std::fs::metadata(&path).expect("a file").len();
+                    expected.push(Some(length));
+                    expected.extend((number == 0).then_some(None));
+                }
+                assert_eq!(SYNCED.with_borrow(Clone::clone), expected, "{fsync:?}");
+            }
+            SYNCED.take();
+            drop(ledger);
+            std::fs::remove_file(&path).expect("removed");
+        }
+    }
+
+    /// That device takes all that is written to it, and has nothing that could be synchronised.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_is_asked_to_bring_an_entry_to_the_disk() {
+        records(&FileLedger::new("/dev/null")).expect("recorded");
+        let ledger = FileLedger::new("/dev/null").fsync(Fsync::Always);
+        let error = records(&ledger).expect_err("nothing to synchronise");
+        assert_eq!(error.kind(), LedgerErrorKind::Io);
     }
 }

@@ -1,6 +1,7 @@
 //! Many users at once, from a stream of them.
 
 mod changes;
+mod disk;
 mod event;
 mod failure;
 mod file_ledger;
