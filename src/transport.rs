@@ -41,6 +41,11 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// nothing is decompressed, and nothing but finding, making and using connections is done here: the
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///
+/// A request that was not sent because its connection ended is sent over another one at once, if that
+/// connection has answered others. HTTP/2 servers end connections this way (GOAWAY), nginx after 1,000
+/// requests. No layer sees it, so it takes no attempt and no budget. Until an HTTP/2 server says how
+/// many streams it allows, one is opened.
+///
 /// What it fails with is a [`TransportError`], which tells whether anything was sent, or a
 /// [`Timeout`](idpflare_layers::Timeout) of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
 ///

@@ -43,7 +43,7 @@ impl Drop for Arriving {
             return;
         };
         if self.call.as_ref().is_some_and(Call::is_giving_up) {
-            lease.discard();
+            drop(lease.discard());
         } else {
             lease.finish();
         }

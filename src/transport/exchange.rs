@@ -11,14 +11,16 @@ use hyper::body::Incoming;
 use idpflare_layers::{BoxError, Call, Connecting, Timeout, TransportError, find_source};
 
 use super::body::Arriving;
-use super::pool::{Lease, Pool, Server};
+use super::pool::{Lease, Pool, SendError, Server};
 use super::tls;
 use crate::ReplyBody;
 
-/// How many connections in a row may turn out to have ended before a request was sent.
-const MOST_RESENDS: u32 = 10;
-
 /// Sends one request, and waits for the head of its reply.
+///
+/// A request that was not sent, because its connection ended, is sent over another one at once, where
+/// its connection has answered others: it ended as connections do. There is no limit but the call's
+/// time, since each repeat takes another reply of the server. Otherwise it is for layers to repeat it,
+/// with their waits and budgets.
 pub(super) async fn exchange(
     pool: Arc<Pool>,
     server: Arc<Server>,
@@ -26,7 +28,6 @@ pub(super) async fn exchange(
     mut connecting: Option<Connecting>,
 ) -> Result<Response<ReplyBody>, BoxError> {
     let call = connecting.as_ref().map(Connecting::call).cloned();
-    let mut resends = 0;
     loop {
         let lease = pool.lease(&server).await;
         if let Some(connecting) = connecting.take() {
@@ -35,14 +36,9 @@ pub(super) async fn exchange(
         let mut lease = lease.map_err(unconnected)?;
         match lease.send(&mut request, call.as_ref()).await {
             Ok(reply) => return Ok(arrived(reply, lease, call)),
-            Err(mut error) => match error.take_message() {
-                // The server has closed it meanwhile.
-                Some(unsent) if lease.is_kept() && resends < MOST_RESENDS => {
-                    lease.discard();
-                    request = unsent;
-                    resends += 1;
-                }
-                unsent => return Err(interrupted(error.into_error(), unsent.is_some())),
+            Err(SendError { error, unsent }) => match unsent {
+                Some(unsent) if Box::pin(pool.has_served(lease)).await => request = unsent,
+                unsent => return Err(interrupted(error, unsent.is_some())),
             },
         }
     }
@@ -51,7 +47,7 @@ pub(super) async fn exchange(
 fn arrived(reply: Response<Incoming>, lease: Lease, call: Option<Call>) -> Response<ReplyBody> {
     let lease = if reply.status() == StatusCode::MISDIRECTED_REQUEST {
         // What is sent again goes over another connection (RFC 9110, section 15.5.20).
-        lease.discard();
+        drop(lease.discard());
         None
     } else {
         Some(lease)
@@ -90,16 +86,9 @@ fn unconnected(error: BoxError) -> BoxError {
 fn interrupted(error: hyper::Error, is_unsent: bool) -> BoxError {
     let chain: &(dyn StdError + 'static) = &error;
     let is_untrusted = tls::is_untrusted(chain);
-    let by_server = find_source::<h2::Error>(chain).filter(|error| error.is_remote());
-    // hyper cancels a request that it has not begun to send, and closes the way to a connection that
-    // ended before. A stream above the last one of a GOAWAY was not processed (RFC 9113, section
-    // 6.8). The same is said of REFUSED_STREAM (section 8.7), but not kept by every proxy.
-    let is_unsent = is_unsent
-        || error.is_canceled()
-        || error.is_closed()
-        || by_server.is_some_and(h2::Error::is_go_away);
-    let is_refused = by_server.is_some_and(|error| {
-        error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    let is_refused = find_source::<h2::Error>(chain).is_some_and(|error| {
+        let refused = Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && error.is_reset() && error.reason() == refused
     });
     let source = error.into();
     let error = if is_unsent {

@@ -6,6 +6,7 @@
 
 mod connection;
 mod dialer;
+mod driver;
 mod lease;
 mod reaper;
 mod server;
@@ -17,11 +18,12 @@ use std::time::Duration;
 
 use http::Uri;
 use idpflare_layers::BoxError;
+use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::destination::Unsendable;
 use dialer::Dialer;
-pub(super) use lease::Lease;
+pub(super) use lease::{Lease, SendError};
 pub(super) use server::Server;
 
 /// A client has one server, and a transport is seldom shared by many clients.
@@ -70,6 +72,14 @@ impl Pool {
             // Boxed, as what most calls need no room for.
             Err(waiting) => Box::pin(self.dialer.connect(Arc::clone(server), waiting)).await,
         }
+    }
+
+    /// Discards the connection of a request that was not sent over it. Returns whether it answers
+    /// other requests: each repeat is paid for by a reply then, so that repeats get somewhere. The
+    /// first reply is waited for, but not for long, as its caller may not ask for it.
+    pub(super) async fn has_served(&self, lease: Lease) -> bool {
+        let answered = lease.discard();
+        timeout(self.dialer.patience(), answered).await == Ok(true)
     }
 }
 

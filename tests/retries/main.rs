@@ -6,6 +6,7 @@ mod support;
 
 mod connecting;
 mod exchanges;
+mod goaway;
 mod http2;
 mod pool;
 mod server;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use hyper::client::conn::{http1, http2};
 use hyper_util::client::legacy::connect::Connection as _;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use idpflare_layers::{BoxError, Timeout, TimeoutScope};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt as _;
 
-use super::connection::Connection;
+use super::connection::{Connection, Http1, Http2};
+use super::driver::Executor;
 use super::lease::Lease;
 use super::server::Server;
 use super::turns::Turns;
@@ -19,6 +20,10 @@ use crate::transport::connector::Connector;
 
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many streams are opened before the server says how many it allows. Each above its limit would
+/// be refused, and a create that is refused is not repeated. Any server allows one; the others wait
+/// for its SETTINGS, which take a round trip at most.
+const STREAMS_BEFORE_SETTINGS: usize = 1;
 /// Which part of the limit on connecting a turn may take before one more is let on.
 const PATIENCE: u32 = 4;
 
@@ -26,18 +31,12 @@ const PATIENCE: u32 = 4;
 pub(super) struct Dialer {
     connector: Connector,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
     limit: Duration,
 }
 
 impl Dialer {
     /// `limit` is how long a call may take to come to a connection.
     pub(super) fn new(connector: Connector, limit: Duration) -> Self {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        http2
-            .timer(TokioTimer::new())
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         let mut http1 = http1::Builder::new();
         // Most requests are a head alone, and a body is short enough to be copied behind one: a plain
         // write costs the system less than one of several pieces.
@@ -45,9 +44,13 @@ impl Dialer {
         Self {
             connector,
             http1,
-            http2,
             limit,
         }
+    }
+
+    /// How long a request waits for an event that may not come, where it could go on without it.
+    pub(super) fn patience(&self) -> Duration {
+        self.limit / PATIENCE
     }
 
     /// A new connection, or one that another call makes or gives back before that.
@@ -90,7 +93,7 @@ struct Dialing {
 impl Dialing {
     async fn dial(self, turns: Arc<Turns>) -> Result<Lease, BoxError> {
         let limit = self.dialer.limit;
-        let turn = within(limit, turns.wait(limit / PATIENCE)).await?;
+        let turn = within(limit, turns.wait(self.dialer.patience())).await?;
         // The one before may have ended since the last look.
         if let Some(lease) = self.server.take_again() {
             return Ok(lease);
@@ -109,10 +112,17 @@ impl Dialing {
         let connector = self.dialer.connector.clone();
         let stream = connector.oneshot(self.server.to_uri()).await?;
         if stream.connected().is_negotiated_h2() {
-            let (mut sender, connection) = self.dialer.http2.handshake(stream).await?;
-            tokio::spawn(connection);
+            let executor = Executor::default();
+            let mut http2 = http2::Builder::new(executor.clone());
+            http2
+                .timer(TokioTimer::new())
+                .initial_max_send_streams(STREAMS_BEFORE_SETTINGS)
+                .keep_alive_interval(HTTP2_PING_INTERVAL)
+                .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+            let (mut sender, streams) = http2.handshake(stream).await?;
+            let end = executor.drive(streams);
             sender.ready().await?;
-            return Ok(self.server.share(sender));
+            return Ok(self.server.share(Http2::new(sender, end)));
         }
         let (mut sender, connection) = self.dialer.http1.handshake(stream).await?;
         let task = tokio::spawn(connection);
@@ -124,10 +134,8 @@ impl Dialing {
             });
         }
         self.server.shares_none(turns);
-        Ok(Lease::made(
-            Connection::Http1(sender),
-            Arc::clone(&self.server),
-        ))
+        let connection = Connection::Http1(Http1::new(sender));
+        Ok(Lease::new(connection, Arc::clone(&self.server)))
     }
 }
 

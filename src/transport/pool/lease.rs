@@ -1,12 +1,14 @@
+use std::future::ready;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use idpflare_layers::Call;
+use idpflare_layers::{Call, find_source};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -17,50 +19,44 @@ use super::server::Server;
 pub(in crate::transport) struct Lease {
     pub(super) connection: Connection,
     pub(super) server: Arc<Server>,
-    is_kept: bool,
+}
+
+/// No reply came to a request.
+pub(in crate::transport) struct SendError {
+    pub(in crate::transport) error: hyper::Error,
+    /// The request, where the server has not processed it.
+    pub(in crate::transport) unsent: Option<Request<Full<Bytes>>>,
 }
 
 impl Lease {
-    pub(super) fn kept(connection: Connection, server: Arc<Server>) -> Self {
-        Self {
-            connection,
-            server,
-            is_kept: true,
-        }
-    }
-
-    pub(super) fn made(connection: Connection, server: Arc<Server>) -> Self {
-        Self {
-            connection,
-            server,
-            is_kept: false,
-        }
-    }
-
-    /// Whether it was not made for this request, so that it may have been about to end.
-    pub(in crate::transport) fn is_kept(&self) -> bool {
-        self.is_kept
+    pub(super) fn new(connection: Connection, server: Arc<Server>) -> Self {
+        Self { connection, server }
     }
 
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.connection, Connection::Http2(_))
     }
 
-    /// Sends the request, which is taken away, and waits for the head of its reply. What the error
-    /// gives back was not sent.
+    /// Sends the request, which is taken away, and waits for the head of its reply.
     pub(in crate::transport) async fn send(
         &mut self,
         request: &mut Request<Full<Bytes>>,
         call: Option<&Call>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+    ) -> Result<Response<Incoming>, SendError> {
         match &mut self.connection {
-            Connection::Http1(sender) => {
+            Connection::Http1(http1) => {
                 self.server.address_http1(request);
-                sender.try_send_request(mem::take(request)).await
+                let sending = http1.sender.try_send_request(mem::take(request));
+                let outcome = sending
+                    .await
+                    .map_err(|error| SendError::of(error, |_| None))?;
+                http1.has_answered = true;
+                Ok(outcome)
             }
             Connection::Http2(http2) => {
                 self.server.address_http2(request);
-                let sending = http2.sender.try_send_request(mem::take(request));
+                let copy = copy_of(request);
+                let sending = http2.send(mem::take(request));
                 let mut unanswered = Unanswered {
                     server: &self.server,
                     number: http2.number,
@@ -68,41 +64,84 @@ impl Lease {
                 };
                 let outcome = sending.await;
                 unanswered.call = None;
-                outcome
+                let reply = outcome.map_err(|error| {
+                    SendError::of(error, |error| {
+                        (is_unsent(error) || http2.has_dropped(error)).then_some(copy)
+                    })
+                })?;
+                http2.answers();
+                Ok(reply)
             }
         }
     }
 
     /// Its reply has arrived, or nobody wants the rest of that.
     pub(in crate::transport) fn finish(self) {
-        let Connection::Http1(mut sender) = self.connection else {
+        let Connection::Http1(mut http1) = self.connection else {
             return;
         };
-        if sender.is_ready() {
-            self.server.put(sender);
+        if http1.sender.is_ready() {
+            self.server.put(http1);
             return;
         }
-        if sender.is_closed() {
+        if http1.sender.is_closed() {
             return;
         }
         // Its task has to come to the end of the exchange first. Where the rest of the request, or of a
         // reply that nobody wants, holds that up, it is given up.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                let ready = timeout(self.server.idle_timeout, sender.ready()).await;
+                let ready = timeout(self.server.idle_timeout, http1.sender.ready()).await;
                 if matches!(ready, Ok(Ok(()))) {
-                    self.server.put(sender);
+                    self.server.put(http1);
                 }
             });
         }
     }
 
-    /// Nothing more is sent over it.
-    pub(in crate::transport) fn discard(self) {
-        if let Connection::Http2(http2) = self.connection {
-            self.server.forget(http2.number);
+    /// Sends nothing more over it. Returns whether it has answered a request, or will.
+    pub(in crate::transport) fn discard(self) -> impl Future<Output = bool> {
+        match self.connection {
+            Connection::Http1(http1) => Either::Left(ready(http1.has_answered)),
+            Connection::Http2(http2) => {
+                self.server.forget(http2.number);
+                Either::Right(http2.answered())
+            }
         }
     }
+}
+
+impl SendError {
+    /// `unsent` is for a request that hyper does not give back.
+    fn of(
+        mut error: TrySendError<Request<Full<Bytes>>>,
+        unsent: impl FnOnce(&hyper::Error) -> Option<Request<Full<Bytes>>>,
+    ) -> Self {
+        let given_back = error.take_message();
+        let error = error.into_error();
+        let unsent = given_back.or_else(|| unsent(&error));
+        Self { error, unsent }
+    }
+}
+
+/// Whether the server has not processed the request. hyper cancels a request that it has not begun to
+/// send, and closes the way to a connection that ended before; a stream above the last one of a GOAWAY
+/// was not processed (RFC 9113, section 6.8).
+fn is_unsent(error: &hyper::Error) -> bool {
+    error.is_canceled()
+        || error.is_closed()
+        || find_source::<h2::Error>(error)
+            .is_some_and(|error| error.is_remote() && error.is_go_away())
+}
+
+/// The request without its extensions, which are of no use to a connection.
+fn copy_of(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    let mut copy = Request::new(request.body().clone());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
 }
 
 /// A request that waits for its reply over a connection with others. Where a limit of time gives it

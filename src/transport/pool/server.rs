@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Uri};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::connection::{Connection, Http1, Http2, Http2Sender};
+use super::connection::{Connection, Http1, Http2};
 use super::lease::Lease;
 use super::reaper::Reaper;
 use super::turns::Turns;
@@ -79,7 +79,7 @@ impl Server {
     pub(super) fn take(self: &Arc<Self>) -> Result<Lease, Waiting> {
         let mut state = self.state();
         if let Some(connection) = state.take(self.idle_timeout) {
-            return Ok(Lease::kept(connection, Arc::clone(self)));
+            return Ok(Lease::new(connection, Arc::clone(self)));
         }
         state.forget_who_is_gone();
         let (waiting, arrival) = oneshot::channel();
@@ -93,7 +93,7 @@ impl Server {
     /// A connection that is there by now.
     pub(super) fn take_again(self: &Arc<Self>) -> Option<Lease> {
         let connection = self.state().take(self.idle_timeout)?;
-        Some(Lease::kept(connection, Arc::clone(self)))
+        Some(Lease::new(connection, Arc::clone(self)))
     }
 
     /// The connection has served a call.
@@ -107,7 +107,7 @@ impl Server {
                 return;
             };
             drop(state);
-            let lease = Lease::kept(Connection::Http1(connection), Arc::clone(self));
+            let lease = Lease::new(Connection::Http1(connection), Arc::clone(self));
             match waiting.send(lease).map_err(|lease| lease.connection) {
                 Err(Connection::Http1(unwanted)) => connection = unwanted,
                 _ => return,
@@ -116,25 +116,22 @@ impl Server {
     }
 
     /// A new connection that is enough for all; where there is such a one already, that one.
-    pub(super) fn share(self: &Arc<Self>, sender: Http2Sender) -> Lease {
+    pub(super) fn share(self: &Arc<Self>, mut made: Http2) -> Lease {
         let now = Instant::now();
         let mut state = self.state();
         let connection = match state.shared(now, self.idle_timeout) {
             Some(connection) => connection,
             None => {
                 state.last_number += 1;
-                let connection = Http2 {
-                    sender,
-                    number: state.last_number,
-                };
+                made.number = state.last_number;
                 state.shared = Some(Unused {
-                    connection: connection.clone(),
+                    connection: made.clone(),
                     since: now,
                 });
                 // For when it is lost.
                 state.turns = Arc::new(Turns::new());
                 self.have_reaped(&mut state);
-                connection
+                made
             }
         };
         let waiting = std::mem::take(&mut state.waiting);
@@ -142,9 +139,9 @@ impl Server {
         for waiting in waiting {
             let connection = Connection::Http2(connection.clone());
             // One that is gone needs none.
-            let _ = waiting.send(Lease::kept(connection, Arc::clone(self)));
+            let _ = waiting.send(Lease::new(connection, Arc::clone(self)));
         }
-        Lease::made(Connection::Http2(connection), Arc::clone(self))
+        Lease::new(Connection::Http2(connection), Arc::clone(self))
     }
 
     /// Who had a turn of `turns` has learned that the server speaks HTTP/1.1: each call needs a
@@ -194,9 +191,9 @@ impl Server {
         let now = Instant::now();
         let mut state = self.state();
         let timeout = self.idle_timeout;
-        state
-            .idle
-            .retain(|unused| unused.connection.is_ready() && !unused.is_expired(now, timeout));
+        state.idle.retain(|unused| {
+            unused.connection.sender.is_ready() && !unused.is_expired(now, timeout)
+        });
         state.shared.take_if(|shared| {
             !shared.connection.sender.is_ready() || shared.is_expired(now, timeout)
         });
@@ -222,7 +219,7 @@ impl State {
             return Some(Connection::Http2(shared));
         }
         while let Some(unused) = self.idle.pop() {
-            if unused.connection.is_ready() && !unused.is_expired(now, idle_timeout) {
+            if unused.connection.sender.is_ready() && !unused.is_expired(now, idle_timeout) {
                 return Some(Connection::Http1(unused.connection));
             }
         }
