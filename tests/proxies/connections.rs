@@ -32,6 +32,31 @@ pub(crate) async fn a_goaway_every_fifty_requests_fails_and_doubles_no_create() 
     }
 }
 
+/// Each GOAWAY leaves requests above its last stream, which nginx has not looked at.
+pub(crate) async fn bursts_beyond_the_requests_of_a_connection_succeed() {
+    for (requests, streams, rounds) in [(1000, 128, 8), (50, 32, 1)] {
+        let upstream = Upstream::start().await;
+        let nginx = Nginx::start(&Site::of(upstream.port()).http2().with(&format!(
+            "keepalive_requests {requests}; http2_max_concurrent_streams {streams};"
+        )));
+        let client = nginx.client(upstream.key(), |builder| builder);
+        let mut succeeded = 0;
+        for _ in 0..rounds {
+            let calls = (0..490).map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.send(GetUserStats::new()).await })
+            });
+            let calls: Vec<_> = calls.collect();
+            for call in calls {
+                succeeded += usize::from(call.await.expect("no panic").is_ok());
+            }
+        }
+        assert_eq!(succeeded, 490 * rounds, "{requests} a connection");
+        // Repeated requests are those that nginx has not forwarded.
+        assert_eq!(upstream.requests().len(), 490 * rounds);
+    }
+}
+
 pub(crate) async fn a_reload_under_load_fails_no_read() {
     let upstream = Upstream::start().await;
     for listen in ["", "ssl http2"] {

@@ -39,6 +39,7 @@ const TESTS: &[(&str, fn())] = tests![
     refused::a_redirect_to_https_is_not_followed_and_says_to_correct_the_authority,
     connections::three_requests_a_connection_fail_and_double_no_create,
     connections::a_goaway_every_fifty_requests_fails_and_doubles_no_create,
+    connections::bursts_beyond_the_requests_of_a_connection_succeed,
     connections::a_reload_under_load_fails_no_read,
     limits::a_503_of_a_limit_is_retried_for_reads_alone,
     limits::reads_outlast_a_503_of_a_limit,
