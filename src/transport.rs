@@ -5,6 +5,7 @@ mod connector;
 mod destination;
 mod exchange;
 mod pool;
+mod socket;
 mod tls;
 
 use std::fmt;
@@ -16,17 +17,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Call, TransportError};
+use idpflare_layers::{BoxError, Call};
 use tower::Service;
 
 use crate::{Error, ReplyBody};
 use connector::Connector;
-use destination::Unsendable;
 use exchange::exchange;
 use pool::Pool;
 pub use tls::{Certificate, Identity};
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_MAX_CONNECTIONS: usize = 256;
 /// Cloudflare and most proxies keep idle connections longer than this, so that ours is the side
 /// that closes them, and no request meets a connection that is just being closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,7 +38,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `TCP_NODELAY`. Where many calls find none to an `https` server, one of them connects and the others
 /// wait for it: over HTTP/2 all go over that connection, over HTTP/1.1 each then makes its own. A
 /// further one connects where that fails, or takes more than a quarter of the time for connecting. A
-/// call that is still connecting goes over whatever connection becomes free before. Redirects are not followed,
+/// call that is still connecting goes over whatever connection becomes free before. Each runtime has
+/// connections of its own. One that was idle is used only if nothing has arrived on it and if the server's
+/// `Keep-Alive: timeout` is not about to end. Redirects are not followed,
 /// nothing is decompressed, and nothing but finding, making and using connections is done here: the
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///
@@ -52,6 +55,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// | setting | default |
 /// |---|---|
 /// | [`connect_timeout`](TransportBuilder::connect_timeout) | 5 s |
+/// | [`max_connections`](TransportBuilder::max_connections), to a server in a runtime | 256 |
 /// | trusted roots | the platform's; [`root_certificate`](TransportBuilder::root_certificate) adds one, [`without_platform_roots`](TransportBuilder::without_platform_roots) leaves out the others |
 /// | [`identity`](TransportBuilder::identity) | none |
 /// | proxy | for `https`, that of `HTTPS_PROXY` or `ALL_PROXY`, less `NO_PROXY`; never for loopback; [`without_proxy`](TransportBuilder::without_proxy) |
@@ -82,6 +86,7 @@ impl Transport {
     pub fn builder() -> TransportBuilder {
         TransportBuilder {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
             tls: tls::Settings::default(),
             proxy_from_env: true,
         }
@@ -98,18 +103,9 @@ impl Service<Request<Full<Bytes>>> for Transport {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
-        let server = Unsendable::check(&request).and_then(|()| self.pool.server(request.uri()));
-        TransportFuture(match server {
-            Ok(server) => {
-                let connecting = Call::of(&request).map(Call::connecting);
-                let pool = Arc::clone(&self.pool);
-                Box::pin(exchange(pool, server, request, connecting))
-            }
-            Err(error) => {
-                let error = TransportError::not_sent(error.into()).permanent();
-                Box::pin(std::future::ready(Err(error.into())))
-            }
-        })
+        let connecting = Call::of(&request).map(Call::connecting);
+        let pool = Arc::clone(&self.pool);
+        TransportFuture(Box::pin(exchange(pool, request, connecting)))
     }
 }
 
@@ -144,15 +140,29 @@ impl fmt::Debug for TransportFuture {
 #[must_use = "a builder does nothing until it is built"]
 pub struct TransportBuilder {
     connect_timeout: Duration,
+    max_connections: usize,
     tls: tls::Settings,
     proxy_from_env: bool,
 }
 
 impl TransportBuilder {
-    /// How long name lookup, TCP connection, proxy tunnel and TLS handshake may take together; and,
-    /// before these, the wait for another call that does them, if it may come to a connection for both.
+    /// Limits the time for name lookup, TCP connection, proxy tunnel and TLS handshake together. The wait
+    /// for another call that connects, and may come to a connection for both, counts as well. A wait at
+    /// [`max_connections`](Self::max_connections) does not. Default: 5 s.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
+        self
+    }
+
+    /// Limits the number of connections to one server, in each runtime. Default: 256.
+    ///
+    /// At the limit, a call waits until a connection is free, for at most its deadline. If no call gets
+    /// one for a quarter of [`connect_timeout`](Self::connect_timeout), one more is made beyond the limit,
+    /// as callers may hold replies whose bodies they do not read.
+    ///
+    /// A process that has no descriptor or port left for one more connection is at its limit, too.
+    pub fn max_connections(mut self, limit: usize) -> Self {
+        self.max_connections = limit;
         self
     }
 
@@ -192,13 +202,18 @@ impl TransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the connect timeout is
-    /// zero, a certificate or key can't be used, or neither the platform nor the caller has any
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) where the connect timeout or the
+    /// maximum of connections is zero, a certificate or key can't be used, or neither the platform nor the caller has any
     /// root certificate.
     pub fn build(self) -> Result<Transport, Error> {
         if self.connect_timeout.is_zero() {
             return Err(Error::configuration(
                 "connect_timeout is zero, which no connection can keep: give it a limit above that",
+            ));
+        }
+        if self.max_connections == 0 {
+            return Err(Error::configuration(
+                "max_connections is zero, which lets no call be made: give it a limit above that",
             ));
         }
         let connector = Connector::new(self.connect_timeout, self.tls, self.proxy_from_env)?;
@@ -207,6 +222,7 @@ impl TransportBuilder {
                 connector,
                 self.connect_timeout,
                 POOL_IDLE_TIMEOUT,
+                self.max_connections,
             )),
         })
     }
@@ -216,6 +232,7 @@ impl fmt::Debug for TransportBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportBuilder")
             .field("connect_timeout", &self.connect_timeout)
+            .field("max_connections", &self.max_connections)
             .field("proxy_from_env", &self.proxy_from_env)
             .finish_non_exhaustive()
     }

@@ -45,7 +45,7 @@ impl Drop for Arriving {
         if self.call.as_ref().is_some_and(Call::is_giving_up) {
             drop(lease.discard());
         } else {
-            lease.finish();
+            lease.finish(false);
         }
     }
 }
@@ -61,7 +61,7 @@ impl Body for Arriving {
         };
         let is_over = matches!(step, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream();
         if is_over && let Some(lease) = self.lease.take() {
-            lease.finish();
+            lease.finish(true);
         }
         step
     }

@@ -11,11 +11,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use idpflare_layers::BoxError;
-use tokio::net::TcpStream;
 use tower::Service;
 
+use super::socket::Socket;
 use super::tls;
 use crate::Error;
 use crate::authority::is_loopback;
@@ -23,7 +22,7 @@ use crate::authority::is_loopback;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection to a server or to a proxy, before the TLS that is for the server.
-type Raw = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Raw = MaybeHttpsStream<Socket>;
 
 /// Makes connections to servers.
 #[derive(Clone)]
@@ -44,6 +43,7 @@ impl Connector {
         // It is shared out among the addresses of a name, so that one that does not answer leaves
         // time for the others.
         http.set_connect_timeout(Some(limit));
+        let http = Tcp(http);
         let uses_proxy = proxy_from_env && tls.needed;
         let tls = tls.configurations()?;
         let proxies = if uses_proxy {
@@ -81,11 +81,30 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// Makes TCP connections.
+#[derive(Clone)]
+struct Tcp(HttpConnector);
+
+impl Service<Uri> for Tcp {
+    type Response = Socket;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Socket, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, destination: Uri) -> Self::Future {
+        let connecting = self.0.call(destination);
+        Box::pin(async move { Ok(Socket::new(connecting.await?)) })
+    }
+}
+
 /// Goes to a server directly, or through the proxy that the environment names for it.
 #[derive(Clone)]
 struct Route {
-    http: HttpConnector,
-    proxies: Option<Arc<(Matcher, HttpsConnector<HttpConnector>)>>,
+    http: Tcp,
+    proxies: Option<Arc<(Matcher, HttpsConnector<Tcp>)>>,
 }
 
 impl Service<Uri> for Route {
@@ -94,7 +113,7 @@ impl Service<Uri> for Route {
     type Future = Pin<Box<dyn Future<Output = Result<Raw, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.http.poll_ready(cx).map_err(Into::into)
+        self.http.poll_ready(cx)
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {

@@ -94,6 +94,12 @@ impl Unsendable {
     }
 }
 
+impl Unsendable {
+    pub(super) fn outside_of_a_runtime() -> Self {
+        Self("there is no Tokio runtime: poll its future in one")
+    }
+}
+
 impl fmt::Display for Unsendable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the request can't be sent: {}", self.0)

@@ -11,7 +11,8 @@ use hyper::body::Incoming;
 use idpflare_layers::{BoxError, Call, Connecting, Timeout, TransportError, find_source};
 
 use super::body::Arriving;
-use super::pool::{Lease, Pool, SendError, Server};
+use super::destination::Unsendable;
+use super::pool::{Lease, Pool, SendError};
 use super::tls;
 use crate::ReplyBody;
 
@@ -23,10 +24,14 @@ use crate::ReplyBody;
 /// with their waits and budgets.
 pub(super) async fn exchange(
     pool: Arc<Pool>,
-    server: Arc<Server>,
     mut request: Request<Full<Bytes>>,
     mut connecting: Option<Connecting>,
 ) -> Result<Response<ReplyBody>, BoxError> {
+    let server = Unsendable::check(&request).and_then(|()| pool.server(request.uri()));
+    let server = match server {
+        Ok(server) => server,
+        Err(error) => return Err(typed(TransportError::not_sent(error.into()), true)),
+    };
     let call = connecting.as_ref().map(Connecting::call).cloned();
     loop {
         let lease = pool.lease(&server).await;
@@ -68,7 +73,7 @@ fn arrived(reply: Response<Incoming>, lease: Lease, call: Option<Call>) -> Respo
         }
     };
     if let Some(lease) = lease {
-        lease.finish();
+        lease.finish(true);
     }
     Response::from_parts(head, body)
 }

@@ -7,60 +7,81 @@
 mod connection;
 mod dialer;
 mod driver;
+mod handover;
 mod lease;
-mod reaper;
+mod line;
 mod server;
-mod turns;
 mod waiting;
+mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Uri;
 use idpflare_layers::BoxError;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::connector::Connector;
 use super::destination::Unsendable;
 use dialer::Dialer;
 pub(super) use lease::{Lease, SendError};
+use line::Limits;
 pub(super) use server::Server;
+use waiting::Waiting;
 
 /// A client has one server, and a transport is seldom shared by many clients.
 const FEW_SERVERS: usize = 16;
+/// The part of the limit on connecting that is waited for others, before one more call connects.
+const PATIENCE: u32 = 4;
 
-/// The connections to all servers.
+/// The connections to all servers. A connection lives and dies with the runtime that drives it, so each
+/// runtime has its own.
 pub(super) struct Pool {
     servers: Mutex<Vec<Arc<Server>>>,
     dialer: Arc<Dialer>,
-    idle_timeout: Duration,
+    connect_timeout: Duration,
+    limits: Limits,
 }
 
 impl Pool {
     /// `connect_timeout` is how long a call may take to come to a connection, `idle_timeout` how long
-    /// one is kept that nobody uses.
+    /// one is kept that nobody uses, `max_connections` how many there are to a server in a runtime.
     pub(super) fn new(
         connector: Connector,
         connect_timeout: Duration,
         idle_timeout: Duration,
+        max_connections: usize,
     ) -> Self {
         Self {
             servers: Mutex::default(),
             dialer: Arc::new(Dialer::new(connector, connect_timeout)),
-            idle_timeout,
+            connect_timeout,
+            limits: Limits {
+                connections: max_connections,
+                patience: connect_timeout / PATIENCE,
+                idle: idle_timeout,
+                has_turns: true,
+            },
         }
     }
 
-    /// The server that a URI names.
+    /// The server that a URI names, as the current runtime sees it.
     pub(super) fn server(&self, uri: &Uri) -> Result<Arc<Server>, Unsendable> {
+        let runtime = Handle::try_current().map_err(|_| Unsendable::outside_of_a_runtime())?;
+        let runtime = runtime.id();
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = servers.iter().find(|server| server.is_of(uri)) {
+        if let Some(server) = servers.iter().find(|server| server.is_of(uri, runtime)) {
             return Ok(Arc::clone(server));
         }
-        let server = Arc::new(Server::new(uri, self.idle_timeout)?);
-        if servers.len() >= FEW_SERVERS {
-            servers.retain(|server| Arc::strong_count(server) > 1 || !server.is_unused());
-        }
+        let server = Arc::new(Server::new(uri, runtime, self.limits)?);
+        // Connections of a runtime that has ended have ended with it.
+        let is_full = servers.len() >= FEW_SERVERS;
+        servers.retain(|server| {
+            Arc::strong_count(server) > 1
+                || (server.is_in(runtime) && !is_full)
+                || !server.is_unused()
+        });
         servers.push(Arc::clone(&server));
         Ok(server)
     }
@@ -68,9 +89,13 @@ impl Pool {
     /// A connection that is there, or else a new one.
     pub(super) async fn lease(&self, server: &Arc<Server>) -> Result<Lease, BoxError> {
         match server.take() {
-            Ok(lease) => Ok(lease),
+            Some(lease) => Ok(lease),
             // Boxed, as what most calls need no room for.
-            Err(waiting) => Box::pin(self.dialer.connect(Arc::clone(server), waiting)).await,
+            None => {
+                let dialer = Arc::clone(&self.dialer);
+                let server = Arc::clone(server);
+                Box::pin(Waiting::new(server, dialer, self.connect_timeout)).await
+            }
         }
     }
 
@@ -79,7 +104,7 @@ impl Pool {
     /// first reply is waited for, but not for long, as its caller may not ask for it.
     pub(super) async fn has_served(&self, lease: Lease) -> bool {
         let answered = lease.discard();
-        timeout(self.dialer.patience(), answered).await == Ok(true)
+        timeout(self.limits.patience, answered).await == Ok(true)
     }
 }
 
@@ -88,15 +113,15 @@ mod tests {
     use super::*;
     use crate::transport::tls;
 
-    #[test]
-    fn servers_without_connections_are_not_kept() {
+    #[tokio::test]
+    async fn servers_without_connections_are_not_kept() {
         let limit = Duration::from_secs(1);
         let tls = tls::Settings {
             needed: false,
             ..tls::Settings::default()
         };
         let connector = Connector::new(limit, tls, false).expect("a connector");
-        let pool = Pool::new(connector, limit, limit);
+        let pool = Pool::new(connector, limit, limit, 1);
         let server = |number| {
             let uri = format!("http://{number}.example/").parse().expect("a URI");
             pool.server(&uri).expect("a server")

@@ -8,6 +8,7 @@ mod certificates;
 mod identities;
 mod process;
 mod proxies;
+mod runtimes;
 mod turns;
 
 use std::net::SocketAddr;

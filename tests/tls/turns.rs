@@ -20,6 +20,7 @@ use idpflare_management::*;
 use tokio::net::TcpStream;
 use tokio::sync::{Barrier, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::SHORT;
@@ -48,6 +49,8 @@ enum Act {
     AnswersWhen(Told),
     /// Each request, after a handshake that waits to be told.
     AnswersLate(Told),
+    /// Answers, after a handshake that waits for another connection.
+    AnswersBeside(Arc<Barrier>),
     /// Goes away after so many requests, and answers those that have begun (RFC 9113, section 6.8).
     Retires(usize),
     /// Closes it, in place of the handshake.
@@ -138,6 +141,9 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, act: Act) {
     match &act {
         Act::Hangs => return std::future::pending().await,
         Act::AnswersLate(told) => told.acquire().await.expect("it is open").forget(),
+        Act::AnswersBeside(both) => {
+            both.wait().await;
+        }
         Act::Fails(told) => {
             let _ = told.acquire().await.expect("it is open");
             return;
@@ -427,6 +433,50 @@ async fn where_handshakes_hang_each_call_ends_at_its_own_limit() {
         let latest = SHORT + Duration::from_millis(2);
         assert!((SHORT..=latest).contains(&elapsed), "{elapsed:?}");
     }
+}
+
+/// Turns and handshakes together take no more than the limit.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_its_turn_ends_at_the_limit() {
+    let server = Server::new(&["h2"], |_| Act::Hangs).await;
+    let client = server.client(SHORT, 1);
+    let started = Instant::now();
+    for outcome in at_once(&client, 20).await {
+        let error = outcome.expect_err("it hangs");
+        assert_eq!(scope(&error), Some(TimeoutScope::Connect));
+        let elapsed = error.timeout().expect("a timeout").elapsed();
+        assert!((SHORT..=SHORT * 11 / 10).contains(&elapsed), "{elapsed:?}");
+    }
+    let elapsed = started.elapsed();
+    assert!((SHORT..=SHORT * 11 / 10).contains(&elapsed), "{elapsed:?}");
+}
+
+/// Neither of two connections is complete before the other.
+#[tokio::test]
+async fn two_calls_connect_after_one_handshake_that_failed() {
+    let told = Told::new(Semaphore::new(0));
+    let both = Arc::new(Barrier::new(2));
+    let fails = Arc::clone(&told);
+    let server = Server::new(&["h2"], move |number| match number {
+        1 => Act::Fails(Arc::clone(&fails)),
+        _ => Act::AnswersBeside(Arc::clone(&both)),
+    })
+    .await;
+    let client = server.client(LONG, 1);
+    let first = start(&client);
+    server.connected(1).await;
+    let others = followers(&client, 10).await;
+    told.add_permits(1);
+    first.await.expect("no panic").expect_err("no connection");
+    let served = async {
+        for call in others {
+            call.await.expect("no panic").expect("stats");
+        }
+    };
+    let limit = Duration::from_secs(60);
+    let served = tokio::time::timeout(limit, served).await;
+    served.expect("a second call connects at the same time");
+    assert_eq!(server.connections().await, 3);
 }
 
 #[tokio::test]

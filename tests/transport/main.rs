@@ -6,7 +6,10 @@ mod support;
 
 mod compression;
 mod connections;
+#[cfg(unix)]
+mod descriptors;
 mod half_open;
+mod idle;
 mod pool;
 mod replies;
 mod slow;

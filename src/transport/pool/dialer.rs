@@ -1,22 +1,24 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use http::Extensions;
 use hyper::client::conn::{http1, http2};
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::TokioTimer;
-use idpflare_layers::{BoxError, Timeout, TimeoutScope};
-use tokio::time::{Instant, timeout};
+use idpflare_layers::{BoxError, find_source};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt as _;
 
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Http1, Http2};
 use super::driver::Executor;
-use super::lease::Lease;
-use super::server::Server;
-use super::turns::Turns;
-use super::waiting::Waiting;
+use super::server::{Connections, Server};
+use super::waiting::{end, timed_out};
 use crate::transport::connector::Connector;
+use crate::transport::socket::SocketHandle;
 
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,9 +26,6 @@ const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// be refused, and a create that is refused is not repeated. Any server allows one; the others wait
 /// for its SETTINGS, which take a round trip at most.
 const STREAMS_BEFORE_SETTINGS: usize = 1;
-/// Which part of the limit on connecting a turn may take before one more is let on.
-const PATIENCE: u32 = 4;
-
 /// Makes connections.
 pub(super) struct Dialer {
     connector: Connector,
@@ -48,70 +47,103 @@ impl Dialer {
         }
     }
 
-    /// How long a request waits for an event that may not come, where it could go on without it.
-    pub(super) fn patience(&self) -> Duration {
-        self.limit / PATIENCE
-    }
-
-    /// A new connection, or one that another call makes or gives back before that.
-    pub(super) async fn connect(
+    /// Makes a connection for the pool, in a task, as the future of the call may be held. `since` is when
+    /// the call began to look for a connection.
+    pub(super) fn dial(
         self: &Arc<Self>,
         server: Arc<Server>,
-        waiting: Waiting,
-    ) -> Result<Lease, BoxError> {
-        let has_begun = Arc::new(AtomicBool::new(false));
+        generation: u64,
+        maker: Option<u64>,
+        since: Instant,
+    ) -> Dial {
         let dialing = Dialing {
             dialer: Arc::clone(self),
+            making: Making {
+                connections: Arc::clone(&server.connections),
+                generation,
+            },
             server,
-            has_begun: Arc::clone(&has_begun),
+            maker,
         };
-        match select(waiting.arrival, Box::pin(dialing.dial(waiting.turns))).await {
-            Either::Left((Some(lease), dialing)) => {
-                // What has been begun serves another call, unless one connection serves all.
-                if has_begun.load(Ordering::Relaxed) && !lease.is_shared() {
-                    tokio::spawn(async {
-                        if let Ok(lease) = dialing.await {
-                            lease.finish();
-                        }
-                    });
-                }
-                Ok(lease)
-            }
-            Either::Left((None, dialing)) => dialing.await,
-            Either::Right((outcome, _)) => outcome,
+        Dial(Some(tokio::spawn(dialing.run(since))))
+    }
+}
+
+/// An attempt to make a connection. Dropped, it ends.
+pub(super) struct Dial(Option<JoinHandle<Ended>>);
+
+/// The end of such an attempt.
+pub(super) enum Ended {
+    /// The connection is in the pool.
+    Made,
+    /// No descriptor or port was left, and there are other connections to wait for.
+    Starved,
+    Failed(BoxError),
+}
+
+impl Dial {
+    /// Goes on without the call.
+    pub(super) fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Future for Dial {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let Some(task) = &mut self.0 else {
+            return Poll::Pending;
+        };
+        Pin::new(task).poll(cx).map(|ended| match ended {
+            Ok(ended) => ended,
+            // Its runtime ends.
+            Err(error) => Ended::Failed(error.into()),
+        })
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
         }
     }
 }
 
-/// One connection that is to be made.
+/// One connection that is being made.
 struct Dialing {
     dialer: Arc<Dialer>,
     server: Arc<Server>,
-    has_begun: Arc<AtomicBool>,
+    making: Making,
+    maker: Option<u64>,
 }
 
 impl Dialing {
-    async fn dial(self, turns: Arc<Turns>) -> Result<Lease, BoxError> {
+    async fn run(self, since: Instant) -> Ended {
         let limit = self.dialer.limit;
-        let turn = within(limit, turns.wait(self.dialer.patience())).await?;
-        // The one before may have ended since the last look.
-        if let Some(lease) = self.server.take_again() {
-            return Ok(lease);
+        let handshake = timeout_at(end(limit, since), self.handshake());
+        let error = match handshake.await {
+            Ok(Ok(made)) => return made,
+            Ok(Err(error)) => error,
+            Err(_) => timed_out(limit, since),
+        };
+        if is_starved(&error) && self.server.connections.dial_starved() {
+            return Ended::Starved;
         }
-        self.has_begun.store(true, Ordering::Relaxed);
-        let outcome = within(limit, self.handshake(&turns)).await;
-        let outcome = outcome.and_then(std::convert::identity);
-        if outcome.is_err() {
-            self.server.has_failed(&turns);
-        }
-        drop(turn);
-        outcome
+        self.server.connections.dial_failed(self.making.generation);
+        Ended::Failed(error)
     }
 
-    async fn handshake(&self, turns: &Arc<Turns>) -> Result<Lease, BoxError> {
+    async fn handshake(&self) -> Result<Ended, BoxError> {
         let connector = self.dialer.connector.clone();
         let stream = connector.oneshot(self.server.to_uri()).await?;
-        if stream.connected().is_negotiated_h2() {
+        let connected = stream.connected();
+        let mut extensions = Extensions::new();
+        connected.get_extras(&mut extensions);
+        let socket = extensions.remove::<SocketHandle>();
+        let open = Open::new(&self.server.connections);
+        if connected.is_negotiated_h2() {
             let executor = Executor::default();
             let mut http2 = http2::Builder::new(executor.clone());
             http2
@@ -120,12 +152,14 @@ impl Dialing {
                 .keep_alive_interval(HTTP2_PING_INTERVAL)
                 .keep_alive_timeout(HTTP2_PING_TIMEOUT);
             let (mut sender, streams) = http2.handshake(stream).await?;
-            let end = executor.drive(streams);
+            let end = executor.drive(streams, open);
             sender.ready().await?;
-            return Ok(self.server.share(Http2::new(sender, end)));
+            let number = self.server.number();
+            self.server.share(Http2::new(sender, number, socket, end));
+            return Ok(Ended::Made);
         }
         let (mut sender, connection) = self.dialer.http1.handshake(stream).await?;
-        let task = tokio::spawn(connection);
+        let task = tokio::spawn(open.during(connection));
         if let Err(closed) = sender.ready().await {
             // The connection knows why.
             return Err(match task.await {
@@ -133,14 +167,55 @@ impl Dialing {
                 _ => closed.into(),
             });
         }
-        self.server.shares_none(turns);
-        let connection = Connection::Http1(Http1::new(sender));
-        Ok(Lease::new(connection, Arc::clone(&self.server)))
+        self.server.put(Http1::new(sender, socket), self.maker);
+        self.server.connections.end_turns(self.making.generation);
+        Ok(Ended::Made)
     }
 }
 
-async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, BoxError> {
-    let started = Instant::now();
-    let timed_out = |_| Timeout::new(TimeoutScope::Connect, limit, started.elapsed()).into();
-    timeout(limit, future).await.map_err(timed_out)
+/// Counts a connection as one that is being made.
+struct Making {
+    connections: Arc<Connections>,
+    generation: u64,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.connections.dial_over(self.generation);
+    }
+}
+
+/// Counts a connection as one that is there. Its task has this, and must not keep the pool.
+struct Open(Weak<Connections>);
+
+impl Open {
+    fn new(connections: &Arc<Connections>) -> Self {
+        connections.connected();
+        Self(Arc::downgrade(connections))
+    }
+
+    async fn during<F: Future>(self, connection: F) -> F::Output {
+        connection.await
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(connections) = self.0.upgrade() {
+            connections.disconnected();
+        }
+    }
+}
+
+/// Returns whether the process or the system has no descriptor or port left.
+fn is_starved(error: &BoxError) -> bool {
+    #[cfg(unix)]
+    const NO_DESCRIPTOR: [i32; 2] = [23, 24]; // ENFILE, EMFILE
+    #[cfg(not(unix))]
+    const NO_DESCRIPTOR: [i32; 1] = [10024]; // WSAEMFILE
+    find_source::<io::Error>(&**error).is_some_and(|error| {
+        let code = error.raw_os_error();
+        error.kind() == io::ErrorKind::AddrNotAvailable
+            || code.is_some_and(|code| NO_DESCRIPTOR.contains(&code))
+    })
 }

@@ -70,8 +70,9 @@ impl Executor {
         self.0.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spawns the task of the connection, whose `streams` have been made with this executor.
-    pub(super) fn drive<S>(&self, streams: S) -> End
+    /// Spawns the task of the connection, whose `streams` have been made with this executor. The task
+    /// drops `open` at its end.
+    pub(super) fn drive<S>(&self, streams: S, open: impl Send + 'static) -> End
     where
         S: Future + Send + Unpin + 'static,
     {
@@ -79,7 +80,7 @@ impl Executor {
         let ending = end.clone();
         let mut frames = self.frames().take();
         let mut streams = Some(streams);
-        let mut open = move |cx: &mut Context<'_>| {
+        let mut poll_streams = move |cx: &mut Context<'_>| {
             if let Some(running) = &mut streams
                 && Pin::new(running).poll(cx).is_ready()
             {
@@ -89,20 +90,24 @@ impl Executor {
             }
             streams.is_none()
         };
-        tokio::spawn(poll_fn(move |cx| {
+        let connection = poll_fn(move |cx| {
             // Requests that have come are written at once.
-            open(cx);
+            poll_streams(cx);
             if let Some(running) = &mut frames
                 && running.as_mut().poll(cx).is_ready()
             {
                 frames = None;
             }
-            if open(cx) && frames.is_none() {
+            if poll_streams(cx) && frames.is_none() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
-        }));
+        });
+        tokio::spawn(async move {
+            let _open = open;
+            connection.await;
+        });
         end
     }
 }

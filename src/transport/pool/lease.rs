@@ -12,13 +12,13 @@ use idpflare_layers::{Call, find_source};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::connection::Connection;
+use super::connection::{Connection, keep_alive};
 use super::server::Server;
 
 /// A connection, for one request. Dropped while HTTP/1.1 is in use, the connection is closed.
 pub(in crate::transport) struct Lease {
-    pub(super) connection: Connection,
-    pub(super) server: Arc<Server>,
+    connection: Connection,
+    server: Arc<Server>,
 }
 
 /// No reply came to a request.
@@ -31,10 +31,6 @@ pub(in crate::transport) struct SendError {
 impl Lease {
     pub(super) fn new(connection: Connection, server: Arc<Server>) -> Self {
         Self { connection, server }
-    }
-
-    pub(super) fn is_shared(&self) -> bool {
-        matches!(self.connection, Connection::Http2(_))
     }
 
     /// Sends the request, which is taken away, and waits for the head of its reply.
@@ -51,6 +47,9 @@ impl Lease {
                     .await
                     .map_err(|error| SendError::of(error, |_| None))?;
                 http1.has_answered = true;
+                if let Some(keep) = keep_alive(outcome.headers()) {
+                    http1.keep = keep;
+                }
                 Ok(outcome)
             }
             Connection::Http2(http2) => {
@@ -65,6 +64,9 @@ impl Lease {
                 let outcome = sending.await;
                 unanswered.call = None;
                 let reply = outcome.map_err(|error| {
+                    if !is_of_one_stream(error.error()) {
+                        self.server.forget(http2.number);
+                    }
                     SendError::of(error, |error| {
                         (is_unsent(error) || http2.has_dropped(error)).then_some(copy)
                     })
@@ -75,13 +77,13 @@ impl Lease {
         }
     }
 
-    /// Its reply has arrived, or nobody wants the rest of that.
-    pub(in crate::transport) fn finish(self) {
+    /// Keeps the connection, whose reply has arrived or is not wanted to its end.
+    pub(in crate::transport) fn finish(self, is_complete: bool) {
         let Connection::Http1(mut http1) = self.connection else {
             return;
         };
         if http1.sender.is_ready() {
-            self.server.put(http1);
+            self.server.put(http1, None);
             return;
         }
         if http1.sender.is_closed() {
@@ -90,11 +92,13 @@ impl Lease {
         // Its task has to come to the end of the exchange first. Where the rest of the request, or of a
         // reply that nobody wants, holds that up, it is given up.
         if let Ok(runtime) = Handle::try_current() {
+            let returning = is_complete.then(|| Returning::new(&self.server));
             runtime.spawn(async move {
                 let ready = timeout(self.server.idle_timeout, http1.sender.ready()).await;
                 if matches!(ready, Ok(Ok(()))) {
-                    self.server.put(http1);
+                    self.server.put(http1, None);
                 }
+                drop(returning);
             });
         }
     }
@@ -134,6 +138,12 @@ fn is_unsent(error: &hyper::Error) -> bool {
             .is_some_and(|error| error.is_remote() && error.is_go_away())
 }
 
+/// Returns whether the connection may serve others after this error. Any other error ends it, and what is
+/// sent again must not meet it while it ends.
+fn is_of_one_stream(error: &hyper::Error) -> bool {
+    find_source::<h2::Error>(error).is_some_and(|error| !error.is_io() && !error.is_go_away())
+}
+
 /// The request without its extensions, which are of no use to a connection.
 fn copy_of(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     let mut copy = Request::new(request.body().clone());
@@ -142,6 +152,22 @@ fn copy_of(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     copy
+}
+
+/// Counts a connection as one that is about to be free.
+struct Returning(Arc<Server>);
+
+impl Returning {
+    fn new(server: &Arc<Server>) -> Self {
+        server.connections.returning();
+        Self(Arc::clone(server))
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        self.0.connections.returned();
+    }
 }
 
 /// A request that waits for its reply over a connection with others. Where a limit of time gives it

@@ -1,0 +1,481 @@
+use std::collections::BTreeMap;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time that a called waiter has to take its connection.
+pub(super) const CLAIM: Duration = Duration::from_millis(50);
+/// The time after which more connections are tried, if no descriptor was left for them.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+/// A connection that is kept while no request uses it.
+pub(super) trait Keep {
+    /// Returns whether a request can be sent over it, after it was unused for so long.
+    fn is_usable(&self, unused: Duration) -> bool;
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// The maximum number of connections that are there or being made.
+    pub(super) connections: usize,
+    /// The time without movement after which one waiter may go beyond the limits.
+    pub(super) patience: Duration,
+    /// The time after which an unused connection is closed.
+    pub(super) idle: Duration,
+    /// Whether one connection may turn out to be enough for all, so that calls take turns to make one.
+    pub(super) has_turns: bool,
+}
+
+/// The answer to a call that is polled.
+pub(super) enum Step<E, S> {
+    /// A connection for this call alone.
+    Exclusive(E),
+    /// The connection for all calls.
+    Shared(S),
+    /// The caller makes a connection, of this generation.
+    Dial(u64),
+    /// There is nothing yet.
+    Wait(Reason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The caller is making a connection.
+    Dialing,
+    /// Others make one, which may serve this call, too.
+    Turn,
+    /// There are as many connections as there may be.
+    Bound,
+}
+
+/// The connections of one server, and the calls that wait for one.
+///
+/// Nothing is given to a call that waits, because its future may be held and never polled again. It is
+/// called: it is woken, has a claim for [`CLAIM`], and takes a connection when it is polled. Once that
+/// time is over the claim goes to the next, and a late call gets in line again at the end.
+///
+/// Invariants, which [`settle`](Self::settle) restores after each change:
+/// - While calls wait, as many are called for a free connection as there are.
+/// - While calls wait that make no connection, as many of them are called to make one as may.
+/// - A call takes only what is left after the claims of others.
+pub(super) struct Line<E, S> {
+    limits: Limits,
+    /// The one that was used last comes last, and is used first.
+    free: Vec<Unused<E>>,
+    shared: Option<Unused<S>>,
+    /// By ticket: first come, first called.
+    waiting: BTreeMap<u64, Waiter>,
+    /// By ticket. Each of them has been woken.
+    called: BTreeMap<u64, Called>,
+    last_ticket: u64,
+    /// How many connections are about to be free, since their replies are complete. That many waiters
+    /// make none.
+    returning: usize,
+    /// How many connections are being made.
+    making: usize,
+    /// How many connections are made and have not ended.
+    connected: usize,
+    /// The limit of both, or less while no descriptor is left.
+    ceiling: usize,
+    lowered: Option<Instant>,
+    /// How many connections may be made at the same time; `None` if each call needs its own.
+    turns: Option<usize>,
+    /// How many of `making` are of this generation.
+    dials: usize,
+    /// Each new connection for all begins one, for when that connection is lost.
+    generation: u64,
+    /// When a waiter last went on.
+    moved: Option<Instant>,
+}
+
+struct Unused<C> {
+    connection: C,
+    since: Instant,
+    keep: Duration,
+}
+
+struct Waiter {
+    waker: Waker,
+    is_dialing: bool,
+}
+
+struct Called {
+    at: Instant,
+    claim: Claim,
+    is_dialing: bool,
+}
+
+/// What a waiter is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// A free connection.
+    Free,
+    /// One connection to make within the limits.
+    Room,
+    /// One connection to make beyond the limits.
+    Excess,
+}
+
+/// Wakers for after the lock is released.
+pub(super) type Wakers = Vec<Waker>;
+
+impl<E: Keep, S: Keep + Clone> Line<E, S> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            free: Vec::new(),
+            shared: None,
+            waiting: BTreeMap::new(),
+            called: BTreeMap::new(),
+            last_ticket: 0,
+            returning: 0,
+            making: 0,
+            connected: 0,
+            ceiling: limits.connections,
+            lowered: None,
+            turns: limits.has_turns.then_some(1),
+            dials: 0,
+            generation: 0,
+            moved: None,
+        }
+    }
+
+    /// Takes a connection for a call that does not wait yet.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Step<E, S>> {
+        if let Some(shared) = self.shared(now) {
+            return Some(Step::Shared(shared));
+        }
+        self.unclaimed(now).map(Step::Exclusive)
+    }
+
+    /// Takes a connection for a waiter, or lets it make one. Without a ticket, or with one that was
+    /// passed by, the waiter gets in line at the end.
+    pub(super) fn poll(
+        &mut self,
+        ticket: &mut Option<u64>,
+        is_dialing: bool,
+        waker: &Waker,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) -> Step<E, S> {
+        if let Some(shared) = self.shared(now) {
+            self.leave(ticket, now, wakers);
+            return Step::Shared(shared);
+        }
+        let own = self.join(ticket, is_dialing, now);
+        self.settle(now, wakers);
+        let Some(called) = self.called.remove(&own) else {
+            return self.wait(own, is_dialing, waker);
+        };
+        // Its own claim is among them no longer.
+        if let Some(connection) = self.unclaimed(now) {
+            *ticket = None;
+            self.moved = Some(now);
+            self.settle(now, wakers);
+            return Step::Exclusive(connection);
+        }
+        let may_dial = called.claim == Claim::Excess || self.room() > self.claims(Claim::Room);
+        if is_dialing || !may_dial {
+            return self.wait(own, is_dialing, waker);
+        }
+        self.making += 1;
+        self.dials += 1;
+        self.moved = Some(now);
+        self.wait(own, true, waker);
+        self.settle(now, wakers);
+        Step::Dial(self.generation)
+    }
+
+    /// Removes a waiter, whose claim goes to the next.
+    pub(super) fn leave(&mut self, ticket: &mut Option<u64>, now: Instant, wakers: &mut Wakers) {
+        if let Some(own) = ticket.take() {
+            self.waiting.remove(&own);
+            self.called.remove(&own);
+            self.settle(now, wakers);
+        }
+    }
+
+    /// Adds a free connection. If the waiter that made it is still in line, that one is called.
+    pub(super) fn put(
+        &mut self,
+        connection: E,
+        keep: Duration,
+        maker: Option<u64>,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) {
+        self.free.push(Unused {
+            connection,
+            since: now,
+            keep: keep.min(self.limits.idle),
+        });
+        if let Some((ticket, waiter)) = maker.and_then(|maker| self.waiting.remove_entry(&maker)) {
+            self.call(ticket, waiter, Claim::Free, now, wakers);
+        }
+        self.settle(now, wakers);
+    }
+
+    /// A connection is about to be free.
+    pub(super) fn returning(&mut self) {
+        self.returning += 1;
+    }
+
+    /// It is free, or has ended.
+    pub(super) fn returned(&mut self, now: Instant, wakers: &mut Wakers) {
+        self.returning = self.returning.saturating_sub(1);
+        self.settle(now, wakers);
+    }
+
+    /// Adds a connection for all calls, unless there is one.
+    pub(super) fn share(&mut self, connection: S, now: Instant, wakers: &mut Wakers) {
+        if self.shared(now).is_some() {
+            return;
+        }
+        self.shared = Some(Unused {
+            connection,
+            since: now,
+            keep: self.limits.idle,
+        });
+        self.renew_turns();
+        // Each takes it when it is polled; all others have been woken before.
+        let waiting = std::mem::take(&mut self.waiting);
+        wakers.extend(waiting.into_values().map(|waiter| waiter.waker));
+        self.called.clear();
+    }
+
+    /// Removes the connection for all calls, if it is the one that `is_it` looks for.
+    pub(super) fn forget(&mut self, is_it: impl Fn(&S) -> bool) {
+        self.shared.take_if(|shared| is_it(&shared.connection));
+    }
+
+    /// A connection of this generation serves one call at a time: each call needs its own.
+    pub(super) fn end_turns(&mut self, generation: u64, now: Instant, wakers: &mut Wakers) {
+        if generation == self.generation {
+            self.turns = None;
+            self.settle(now, wakers);
+        }
+    }
+
+    /// A connection of this generation was not made. Two go on where one has failed: if each of n fails,
+    /// the last one learns of it after log2(n) handshakes, and if one fails by chance, few connect.
+    pub(super) fn dial_failed(&mut self, generation: u64) {
+        if generation != self.generation {
+            return;
+        }
+        let Some(turns) = self.turns else { return };
+        let waiting = self.waiting.values().map(|waiter| waiter.is_dialing);
+        let called = self.called.values().map(|called| called.is_dialing);
+        if called.chain(waiting).any(|is_dialing| !is_dialing) {
+            self.turns = Some(turns + 1);
+        } else {
+            self.renew_turns();
+        }
+    }
+
+    /// A connection was not made, since the process or the system has no descriptor or port left. Returns
+    /// whether there are others to wait for; then no more are tried for a while.
+    pub(super) fn dial_starved(&mut self, now: Instant) -> bool {
+        let others = (self.making + self.connected).saturating_sub(1);
+        if others > 0 {
+            self.ceiling = self.ceiling.min(others);
+            self.lowered = Some(now);
+        }
+        others > 0
+    }
+
+    /// A connection is no longer being made.
+    pub(super) fn dial_over(&mut self, generation: u64, now: Instant, wakers: &mut Wakers) {
+        self.making = self.making.saturating_sub(1);
+        if generation == self.generation {
+            self.dials = self.dials.saturating_sub(1);
+        }
+        self.settle(now, wakers);
+    }
+
+    pub(super) fn connected(&mut self) {
+        self.connected += 1;
+    }
+
+    pub(super) fn disconnected(&mut self, now: Instant, wakers: &mut Wakers) {
+        self.connected = self.connected.saturating_sub(1);
+        self.settle(now, wakers);
+    }
+
+    /// Passes claims on that are too old. If no waiter went on for too long, one may exceed the limits:
+    /// callers may hold replies unread, and a server may be one of many behind an address, and dead.
+    /// Returns whether there are waiters.
+    pub(super) fn tick(&mut self, now: Instant, wakers: &mut Wakers) -> bool {
+        let mut has_excess = false;
+        self.called.retain(|_, called| {
+            let is_late = now.saturating_duration_since(called.at) >= CLAIM;
+            has_excess |= is_late && called.claim == Claim::Excess;
+            !is_late
+        });
+        let is_over = |since: Option<Instant>, limit| {
+            since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
+        };
+        if is_over(self.lowered, RECOVERY) {
+            self.ceiling = self.limits.connections;
+            self.lowered = None;
+        }
+        // None takes so long, unless its server answered before it read the request.
+        self.returning = 0;
+        self.settle(now, wakers);
+        if (has_excess || is_over(self.moved, self.limits.patience))
+            && let Some((ticket, waiter)) = self.first_idle()
+        {
+            self.moved = Some(now);
+            self.call(ticket, waiter, Claim::Excess, now, wakers);
+        }
+        self.has_waiting()
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.called.is_empty()
+    }
+
+    /// Closes unused connections whose time is over, and returns when the next one's is.
+    pub(super) fn close_expired(&mut self, now: Instant) -> Option<Instant> {
+        self.free.retain(|unused| unused.is_usable(now));
+        self.shared.take_if(|shared| !shared.is_usable(now));
+        let free = self.free.iter().map(Unused::expiry);
+        let shared = self.shared.iter().map(Unused::expiry);
+        free.chain(shared).min()
+    }
+
+    /// Returns the ticket of a waiter that is in line now.
+    fn join(&mut self, ticket: &mut Option<u64>, is_dialing: bool, now: Instant) -> u64 {
+        if let Some(own) = *ticket {
+            if let Some(waiter) = self.waiting.get_mut(&own) {
+                waiter.is_dialing = is_dialing;
+                waiter.waker = Waker::noop().clone();
+                return own;
+            }
+            if let Some(called) = self.called.get_mut(&own) {
+                called.is_dialing = is_dialing;
+                return own;
+            }
+        }
+        if !is_dialing && self.waiting.values().all(|waiter| waiter.is_dialing) {
+            // Nothing was waited for until now.
+            self.moved = Some(now);
+        }
+        self.last_ticket += 1;
+        let waker = Waker::noop().clone();
+        let waiter = Waiter { waker, is_dialing };
+        self.waiting.insert(self.last_ticket, waiter);
+        *ticket = Some(self.last_ticket);
+        self.last_ticket
+    }
+
+    fn wait(&mut self, own: u64, is_dialing: bool, waker: &Waker) -> Step<E, S> {
+        let waker = waker.clone();
+        let waiter = Waiter { waker, is_dialing };
+        self.waiting.insert(own, waiter);
+        let is_full = self.making + self.connected >= self.ceiling;
+        Step::Wait(match is_dialing {
+            true => Reason::Dialing,
+            false if is_full && self.connected > 0 => Reason::Bound,
+            false => Reason::Turn,
+        })
+    }
+
+    /// Calls as many as there are free connections, and connections to be made.
+    fn settle(&mut self, now: Instant, wakers: &mut Wakers) {
+        while self.free.len() > self.claims(Claim::Free) {
+            let Some((ticket, waiter)) = self.waiting.pop_first() else {
+                return;
+            };
+            self.call(ticket, waiter, Claim::Free, now, wakers);
+        }
+        while self.room() > self.claims(Claim::Room) && self.needs_more() {
+            let Some((ticket, waiter)) = self.first_idle() else {
+                return;
+            };
+            self.call(ticket, waiter, Claim::Room, now, wakers);
+        }
+    }
+
+    fn call(
+        &mut self,
+        ticket: u64,
+        waiter: Waiter,
+        claim: Claim,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) {
+        wakers.push(waiter.waker);
+        let called = Called {
+            at: now,
+            claim,
+            is_dialing: waiter.is_dialing,
+        };
+        self.called.insert(ticket, called);
+    }
+
+    /// Returns whether more waiters make no connection than are about to get one.
+    fn needs_more(&self) -> bool {
+        let waiting = self.waiting.values();
+        let mut idle = waiting.filter(|waiter| !waiter.is_dialing);
+        idle.nth(self.returning).is_some()
+    }
+
+    /// Removes the first waiter that makes no connection.
+    fn first_idle(&mut self) -> Option<(u64, Waiter)> {
+        let mut waiting = self.waiting.iter();
+        let (&ticket, _) = waiting.find(|(_, waiter)| !waiter.is_dialing)?;
+        self.waiting.remove_entry(&ticket)
+    }
+
+    fn claims(&self, claim: Claim) -> usize {
+        let called = self.called.values();
+        called.filter(|called| called.claim == claim).count()
+    }
+
+    /// How many more connections may be made now.
+    fn room(&self) -> usize {
+        let room = self.ceiling.saturating_sub(self.making + self.connected);
+        let turns = self.turns.map(|turns| turns.saturating_sub(self.dials));
+        turns.map_or(room, |turns| turns.min(room))
+    }
+
+    fn renew_turns(&mut self) {
+        self.generation += 1;
+        self.dials = 0;
+        self.turns = self.limits.has_turns.then_some(1);
+    }
+
+    /// Takes a connection that is left after all claims.
+    fn unclaimed(&mut self, now: Instant) -> Option<E> {
+        let claims = self.claims(Claim::Free);
+        while self.free.len() > claims {
+            let unused = self.free.pop()?;
+            if unused.is_usable(now) {
+                return Some(unused.connection);
+            }
+        }
+        None
+    }
+
+    fn shared(&mut self, now: Instant) -> Option<S> {
+        self.shared.take_if(|shared| !shared.is_usable(now));
+        let shared = self.shared.as_mut()?;
+        shared.since = now;
+        Some(shared.connection.clone())
+    }
+}
+
+impl<C: Keep> Unused<C> {
+    fn is_usable(&self, now: Instant) -> bool {
+        let unused = now.saturating_duration_since(self.since);
+        unused < self.keep && self.connection.is_usable(unused)
+    }
+}
+
+impl<C> Unused<C> {
+    /// The durations that are kept are bounded by the idle timeout.
+    fn expiry(&self) -> Instant {
+        self.since + self.keep
+    }
+}
