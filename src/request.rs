@@ -1,6 +1,6 @@
 mod options;
 mod query;
-mod reserved;
+pub(crate) mod reserved;
 
 use std::borrow::Cow;
 use std::fmt;

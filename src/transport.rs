@@ -20,6 +20,7 @@ use http_body_util::Full;
 use idpflare_layers::{BoxError, Call};
 use tower::Service;
 
+use crate::request::reserved;
 use crate::{Error, ReplyBody};
 use connector::Connector;
 use exchange::exchange;
@@ -48,6 +49,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// connection has answered others. HTTP/2 servers end connections this way (GOAWAY), nginx after 1,000
 /// requests. No layer sees it, so it takes no attempt and no budget. Until an HTTP/2 server says how
 /// many streams it allows, one is opened.
+///
+/// `Host` is that of the URI, and the headers of the connection are its own: those that a request has
+/// are not sent.
 ///
 /// What it fails with is a [`TransportError`], which tells whether anything was sent, or a
 /// [`Timeout`](idpflare_layers::Timeout) of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
@@ -102,7 +106,8 @@ impl Service<Request<Full<Bytes>>> for Transport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Full<Bytes>>) -> TransportFuture {
+    fn call(&mut self, mut request: Request<Full<Bytes>>) -> TransportFuture {
+        reserved::remove_from(request.headers_mut());
         let connecting = Call::of(&request).map(Call::connecting);
         let pool = Arc::clone(&self.pool);
         TransportFuture(Box::pin(exchange(pool, request, connecting)))

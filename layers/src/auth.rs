@@ -51,7 +51,8 @@ use crate::{BoxError, Call, KeyHandle, Origin, ReplyHead};
 /// that its first one had. An `Authorization` that the request already has is replaced.
 ///
 /// A request to any other origin is not sent at all: it fails with [`OriginMismatch`], so that no
-/// redirect and no mistake of a caller carries the key elsewhere.
+/// redirect and no mistake of a caller carries the key elsewhere. Layers inside of this one can still
+/// change the origin: check it once more around the transport, with [`Origin::matches`].
 ///
 /// Where the server answers 401 and the key has been rotated since the request went out, the reply
 /// is marked with [`NewerCredential`]: [`RetryLayer`](crate::RetryLayer) sends it again then.
@@ -358,7 +359,9 @@ pub struct OriginMismatch {
 }
 
 impl OriginMismatch {
-    fn new(expected: &Origin, found: &Uri) -> Self {
+    /// Creates the error for a request to `found` that only `expected` may get.
+    #[must_use]
+    pub fn new(expected: &Origin, found: &Uri) -> Self {
         let found = Origin::of(found).map_or_else(
             |_| String::from("a URL without an http or https origin"),
             |origin| origin.to_string(),

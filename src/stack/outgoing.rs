@@ -1,15 +1,22 @@
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
-use idpflare_layers::{BoxError, Call, TransportError};
+use idpflare_layers::{BoxError, Call, Origin, OriginMismatch, TransportError};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-/// Gives a request the headers that all have, where it has no others of these names.
+use crate::request::reserved;
+
+/// The last look at a request before it is sent: no layer comes after it.
+///
+/// - Adds `User-Agent` and `Accept` unless the request has them.
+/// - Removes `Host` and the headers of the connection, which are the transport's to set.
+/// - Refuses a request to another origin than the client's: the key would go there.
 ///
 /// One that has lost the [`Call`] of the client is refused: what was sent could not be counted any
 /// more, and a create would be sent again as one that never was.
@@ -18,12 +25,20 @@ use tower::{Layer, Service};
 /// long as the step.
 #[derive(Clone, Debug)]
 pub(crate) struct OutgoingLayer {
+    fixed: Arc<Fixed>,
+}
+
+#[derive(Debug)]
+struct Fixed {
     user_agent: HeaderValue,
+    origin: Origin,
 }
 
 impl OutgoingLayer {
-    pub(super) fn new(user_agent: HeaderValue) -> Self {
-        Self { user_agent }
+    pub(super) fn new(user_agent: HeaderValue, origin: Origin) -> Self {
+        Self {
+            fixed: Arc::new(Fixed { user_agent, origin }),
+        }
     }
 }
 
@@ -33,7 +48,7 @@ impl<S> Layer<S> for OutgoingLayer {
     fn layer(&self, inner: S) -> Outgoing<S> {
         Outgoing {
             inner,
-            user_agent: self.user_agent.clone(),
+            fixed: Arc::clone(&self.fixed),
         }
     }
 }
@@ -41,7 +56,7 @@ impl<S> Layer<S> for OutgoingLayer {
 #[derive(Clone)]
 pub(crate) struct Outgoing<S> {
     inner: S,
-    user_agent: HeaderValue,
+    fixed: Arc<Fixed>,
 }
 
 impl<S, B> Service<Request<Full<Bytes>>> for Outgoing<S>
@@ -66,10 +81,18 @@ where
                 error: Some(error.into()),
             };
         }
+        let Fixed { user_agent, origin } = &*self.fixed;
+        if !origin.matches(request.uri()) {
+            let error = OriginMismatch::new(origin, request.uri());
+            return OutgoingFuture::Refused {
+                error: Some(error.into()),
+            };
+        }
         let headers = request.headers_mut();
+        reserved::remove_from(headers);
         headers
             .entry(USER_AGENT)
-            .or_insert_with(|| self.user_agent.clone());
+            .or_insert_with(|| user_agent.clone());
         headers
             .entry(ACCEPT)
             .or_insert_with(|| HeaderValue::from_static("application/json"));

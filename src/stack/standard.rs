@@ -77,7 +77,7 @@ impl Settings {
     /// What belongs to the transport, so that no attempt goes around it, whatever the order of the
     /// slots.
     pub(crate) fn below(&self) -> (OutgoingLayer, DeliveryLayer) {
-        let outgoing = OutgoingLayer::new(self.user_agent.clone());
+        let outgoing = OutgoingLayer::new(self.user_agent.clone(), self.origin.clone());
         (outgoing, DeliveryLayer::new())
     }
 }

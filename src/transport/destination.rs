@@ -57,13 +57,13 @@ impl Destination {
     /// Has the request name what it is for as HTTP/1.1 does to a server (RFC 9112, section 3.2.1).
     pub(super) fn address_http1<B>(request: &mut Request<B>, host: &HeaderValue) {
         *request.uri_mut() = Uri::from(take_path(request));
-        let headers = request.headers_mut();
-        headers.entry(HOST).or_insert_with(|| host.clone());
+        request.headers_mut().insert(HOST, host.clone());
     }
 
     /// Has the request name what it is for as HTTP/2 does (RFC 9113, section 8.3.1).
     pub(super) fn address_http2<B>(&self, request: &mut Request<B>) {
         *request.uri_mut() = self.uri(take_path(request));
+        request.headers_mut().remove(HOST);
     }
 
     fn uri(&self, path: PathAndQuery) -> Uri {
@@ -155,12 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_a_request_has_stays() {
-        let mut request = Request::get("/")
+    fn the_host_of_the_uri_wins() {
+        let mut request = Request::get("https://idp.example/")
             .header(HOST, "other")
             .body(())
             .expect("one");
-        Destination::address_http1(&mut request, &HeaderValue::from_static("idp.example"));
-        assert_eq!(request.headers()[HOST], "other");
+        let destination = destination("https://idp.example");
+        destination.address_http2(&mut request);
+        assert!(!request.headers().contains_key(HOST));
+        request
+            .headers_mut()
+            .insert(HOST, HeaderValue::from_static("other"));
+        let host = destination.to_host().expect("a host");
+        Destination::address_http1(&mut request, &host);
+        assert_eq!(request.headers()[HOST], "idp.example");
     }
 }

@@ -8,6 +8,7 @@ mod compression;
 mod connections;
 #[cfg(unix)]
 mod descriptors;
+mod edge;
 mod half_open;
 mod idle;
 mod pool;
