@@ -17,7 +17,7 @@ const DEFAULT_MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long a pause is at most, whatever was said: nothing that a server sends stops a client for
 /// good.
-const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// Keeps calls within a [`Rate`], in the order in which they came, and pauses them where the server
 /// asks for it.

@@ -7,6 +7,7 @@
 mod away;
 mod cluster;
 mod fleet;
+mod hostile;
 mod law;
 mod order;
 mod proxy;
@@ -91,6 +92,10 @@ const TESTS: &[Test] = &[
     (
         "the_node_that_has_the_slot_keeps_the_quota",
         cluster::the_node_that_has_the_slot_keeps_the_quota,
+    ),
+    (
+        "no_value_at_the_key_stops_calls",
+        hostile::no_value_at_the_key_stops_calls,
     ),
     (
         "the_law_survives_what_keeps_the_state",

@@ -161,8 +161,9 @@ impl Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuotaNotice {
-    /// The state was gone: the server has restarted without it, or it was deleted or evicted. It has
-    /// been put together again from what this process knows.
+    /// The state was gone or made no sense: the server has restarted without it, it was deleted or
+    /// evicted, or something else wrote there. It has been put together again from what this process
+    /// knows.
     StateLost,
     /// The state was older than what this process was told before, as after a failover to a replica
     /// that had not caught up. It has been brought forward.

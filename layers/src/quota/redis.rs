@@ -17,6 +17,7 @@ pub use self::key::QuotaKey;
 use self::script::Units;
 use super::{InvalidQuota, Lease, LeaseRequest, QuotaBackend, QuotaError, QuotaNotice};
 use crate::Rate;
+use crate::limiter::LONGEST_PAUSE;
 
 /// How much longer than it should a state is believed to be ahead, where a clock was set.
 const SLACK: Duration = Duration::from_secs(1);
@@ -55,6 +56,10 @@ const SLACK: Duration = Duration::from_secs(1);
 /// not caught up, it is brought forward, with a [`QuotaNotice`]. Until each process has asked again,
 /// which it does when half of what it holds is used, permits may be granted for times that others still
 /// hold: one lease for each process and one burst, at most.
+///
+/// A value at the key that can't be one of a quota counts as lost, with a notice too: what is no number, or a
+/// pause of more than a day. A time of the next permit that is further ahead than a thousand processes
+/// could bring it is moved back to that. So no value there stops calls for good.
 pub struct RedisQuota {
     connection: Connection,
     key: QuotaKey,
@@ -138,14 +143,7 @@ impl QuotaBackend for RedisQuota {
         let permits = i64::from(request.permits);
         let number = self.number();
         let (known, at_most) = self.known();
-        let numbers = [
-            units.interval,
-            units.capacity,
-            permits,
-            horizon,
-            known,
-            at_most,
-        ];
+        let numbers = units.with([permits, horizon, known, at_most]);
         let (answer, is_reloaded) = self.ask("lease", &numbers).await?;
         let [now, ahead, first, granted, paused, lost] = answer[..] else {
             return Err(script::unintelligible());
@@ -186,14 +184,15 @@ impl QuotaBackend for RedisQuota {
         };
         // From now on nothing is held: an answer that is lost must not have it counted again.
         self.learn(self.number(), None);
-        let numbers = [units.interval, units.capacity, last, count];
+        let numbers = units.with([last, count]);
         self.ask("give_back", &numbers).await.map(drop)
     }
 
     async fn pause(&self, rate: Rate, wait: Duration) -> Result<(), QuotaError> {
         let units = Units::of(rate)?;
-        let wait = script::micros(wait).unwrap_or(i64::from(u32::MAX));
-        let numbers = [units.interval, units.capacity, wait];
+        // None is longer than the longest one, so it fits.
+        let wait = script::micros(wait.min(LONGEST_PAUSE)).unwrap_or(0);
+        let numbers = units.with([wait]);
         self.ask("pause", &numbers).await.map(drop)
     }
 }

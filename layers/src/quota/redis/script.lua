@@ -5,13 +5,15 @@
 --   paused   until when nobody gets a permit
 --   now      when this was last written
 --   granted  how many permits were granted, for who is curious
--- ARGV     "lease" interval capacity permits horizon known ahead
---          "give_back" interval capacity last count
---          "pause" interval capacity wait
--- where capacity is the interval times the burst, known what next was after the caller was granted what it
--- holds, and ahead how far that can be ahead of now at the most, whatever was done to the clock.
+-- ARGV     "lease" interval capacity longest permits horizon known ahead
+--          "give_back" interval capacity longest last count
+--          "pause" interval capacity longest wait
+-- where capacity is the interval times the burst, longest the longest pause, known what next was after the
+-- caller was granted what it holds, and ahead how far that can be ahead of now at the most, whatever was done
+-- to the clock.
 
 local question, interval, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local longest = tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -19,32 +21,47 @@ local state = redis.pcall('HMGET', KEYS[1], 'next', 'paused', 'now')
 if state.err then
   return state
 end
-for index = 1, 3 do
-  if state[index] and not tonumber(state[index]) then
-    return redis.error_reply('WRONGTYPE the hash at the key is no quota')
+-- What can't have been written here counts as lost: otherwise it would hold all callers until somebody
+-- deletes it. Numbers are exact up to 2^53, and NaN is not equal to itself.
+local lost = 0
+local function number(text, default)
+  local value = text and tonumber(text)
+  if value and value == value and math.abs(value) <= 2^53 then
+    return value
   end
+  if text then
+    lost = 1
+  end
+  return default
 end
 local exists = state[1] and true or false
-local next = tonumber(state[1] or now)
-local paused = tonumber(state[2] or 0)
-local back = tonumber(state[3] or now) - now
+local next = number(state[1], now)
+local paused = number(state[2], 0)
+local back = number(state[3], now) - now
 if back > 0 then
   -- The clock was set back, or is that of another machine. All that was ahead stays as far ahead.
   next = next - back
   paused = paused - back
+end
+if paused > now + longest then
+  paused = 0
+  lost = 1
 end
 
 local function save(granted)
   local ahead = math.max(next, paused) - now
   redis.call('HSET', KEYS[1], 'next', string.format('%.0f', next),
     'paused', string.format('%.0f', paused), 'now', string.format('%.0f', now))
-  redis.call('HINCRBY', KEYS[1], 'granted', string.format('%.0f', granted))
+  local counted = redis.pcall('HINCRBY', KEYS[1], 'granted', string.format('%.0f', granted))
+  if type(counted) == 'table' and counted.err then
+    redis.call('HSET', KEYS[1], 'granted', '0')
+  end
   -- A minute more than it says anything, for clocks that are set back.
   redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(math.max(ahead, 0) / 1000) + 60000))
 end
 
 if question == 'pause' then
-  paused = math.max(paused, now + tonumber(ARGV[4]))
+  paused = math.max(paused, now + tonumber(ARGV[5]))
   -- Nothing is saved up meanwhile.
   next = math.max(next, paused + capacity - interval)
   save(0)
@@ -52,7 +69,7 @@ if question == 'pause' then
 end
 
 if question == 'give_back' then
-  local last, count = tonumber(ARGV[4]), tonumber(ARGV[5])
+  local last, count = tonumber(ARGV[5]), tonumber(ARGV[6])
   -- Only what was granted last, and is still to come.
   if next == last + capacity and last > now then
     count = math.min(count, math.ceil((last - now) / interval))
@@ -68,11 +85,19 @@ if question == 'give_back' then
   return {now, next - now, count}
 end
 
-local permits, horizon = tonumber(ARGV[4]), tonumber(ARGV[5])
-local known = math.min(tonumber(ARGV[6]), now + tonumber(ARGV[7]))
-local lost = 0
+local permits, horizon = tonumber(ARGV[5]), tonumber(ARGV[6])
+-- Beyond the horizon each process is granted one permit at a time. With a thousand of them it is no further
+-- ahead than this.
+local furthest = math.max(now, paused) + capacity + horizon + 1000 * interval
+if next > furthest then
+  next = furthest
+  lost = 1
+end
+local known = math.min(tonumber(ARGV[7]), now + tonumber(ARGV[8]))
 if known > now and next < known then
-  lost = exists and 2 or 1
+  if lost == 0 then
+    lost = exists and 2 or 1
+  end
   next = known
 end
 -- Who asks for none wants to know whether it could be written.

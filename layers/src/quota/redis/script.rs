@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limiter::LONGEST_PAUSE;
 use crate::{QuotaError, QuotaFailure, Rate};
 
 pub(super) const SOURCE: &str = include_str!("script.lua");
@@ -32,6 +33,14 @@ impl Units {
             interval: number(interval)?,
             capacity: number(interval * burst)?,
         })
+    }
+
+    /// The arguments that all questions begin with, and those of one question.
+    pub(super) fn with<const N: usize>(&self, numbers: [i64; N]) -> Vec<i64> {
+        let longest = micros(LONGEST_PAUSE).unwrap_or(i64::MAX);
+        let mut all = vec![self.interval, self.capacity, longest];
+        all.extend(numbers);
+        all
     }
 
     /// The last of these permits, and how many of them follow one another up to it. Those before a gap

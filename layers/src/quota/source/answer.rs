@@ -99,9 +99,15 @@ impl SharedSource {
             return Err(QuotaError::new(QuotaFailure::Invalid, detail));
         }
         let came_at = self.nanos(now);
-        let permits = lease.permits().iter().take(self.room().max(1));
+        let is_near = |from: &&Duration| clock.until(signed(**from), came_at) <= self.furthest();
+        let permits = lease.permits().iter().filter(is_near);
+        let permits: Vec<_> = permits.take(self.room().max(1)).collect();
+        if permits.is_empty() {
+            let detail = "a permit for a time that is further ahead than the quota allows";
+            return Err(QuotaError::new(QuotaFailure::Invalid, detail));
+        }
         let granted = permits.len();
-        self.held.add(permits.map(|from| signed(*from)));
+        self.held.add(permits.into_iter().map(|from| signed(*from)));
         self.held.lapse(clock, came_at);
         // A permit that came in time may have lapsed before it could certainly be used.
         if self.held.len() == 0 || self.demand.was_in_vain() {
@@ -151,6 +157,18 @@ impl SharedSource {
         self.held.add(kept.iter().map(|from| signed(*from)));
         self.held.lapse(clock, came_at);
         unused.to_vec()
+    }
+
+    /// How many nanoseconds ahead a permit can be, if a thousand processes wait for one each: beyond the
+    /// horizon each is granted one at a time. Twice that and a second, as backends round. A permit that
+    /// is further ahead would hold all calls until then.
+    fn furthest(&self) -> i128 {
+        let interval = signed(self.rate.interval());
+        interval
+            .saturating_mul(1000)
+            .saturating_add(signed(self.horizon))
+            .saturating_mul(2)
+            .saturating_add(1_000_000_000)
     }
 
     /// How many more may be held.
