@@ -235,6 +235,9 @@ impl Error {
     }
 
     /// How long the server asks to wait (RFC 9110, section 10.2.3), or the client's own rate limit.
+    ///
+    /// It is as long as the server says, up to [`Duration::MAX`]: bound it, and add it to a time only by
+    /// `checked_add`.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0

@@ -38,6 +38,16 @@ async fn outcome_of(fault: Fault) -> Reply {
     Admin::of(&fake).await.get("/users/usr_1").await
 }
 
+/// A 429 whose wait fits no number.
+fn endless_wait() -> Fault {
+    let reply = Response::builder()
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .header("retry-after", "99999999999999999999999")
+        .header("cf-ray", "0-LHR")
+        .body("");
+    Fault::reply(reply.expect("a reply"))
+}
+
 #[tokio::test]
 async fn answers_of_the_server_become_problems() {
     const FAILED: &str = "identity-provider-failed";
@@ -49,6 +59,13 @@ async fn answers_of_the_server_become_problems() {
         (Fault::status(StatusCode::FORBIDDEN), 502, FAILED, None),
         (too_many(RetryAfter::Seconds(7)), 503, "busy", Some("7")),
         (too_many(RetryAfter::Absent), 503, "busy", Some("1")),
+        (
+            too_many(RetryAfter::Seconds(u64::MAX)),
+            503,
+            "busy",
+            Some("3600"),
+        ),
+        (endless_wait(), 503, "busy", Some("3600")),
         (Fault::status(StatusCode::BAD_REQUEST), 502, FAILED, None),
         (
             Fault::status(StatusCode::SERVICE_UNAVAILABLE),

@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::offboard::Step;
 
+/// The longest wait that a caller is asked for, whatever the identity provider says.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// The type of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -95,7 +98,7 @@ impl Problem {
     }
 
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.retry_after = Some(wait.min(LONGEST_WAIT));
         self
     }
 
@@ -153,8 +156,8 @@ pub(crate) async fn render(request: Request, next: Next) -> Response {
     );
     if let Some(wait) = problem.retry_after {
         // Whole seconds, and never too early.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(RETRY_AFTER, seconds.into());
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, wait.as_secs().saturating_add(begun).into());
     }
     response
 }

@@ -110,7 +110,7 @@ impl SharedSource {
         // more than a little.
         let announced = self
             .announced_until
-            .is_some_and(|announced| announced + wait / 8 >= until);
+            .is_some_and(|announced| until.saturating_duration_since(announced) <= wait / 8);
         if !wait.is_zero() && !announced {
             self.announced_until = Some(until);
             self.errands.pause = Some(until);
