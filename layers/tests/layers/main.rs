@@ -9,6 +9,7 @@ mod contract;
 mod credential;
 mod deadline;
 mod delivery;
+mod held;
 mod metrics;
 #[cfg(feature = "opentelemetry")]
 mod open_telemetry;
