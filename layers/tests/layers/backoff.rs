@@ -1,9 +1,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use idpflare_layers::{Backoff, InvalidBackoff};
+use idpflare_layers::{Backoff, InvalidBackoff, RetryLayer, RetryPolicy};
+use tower::{Layer, ServiceExt};
 
-use crate::support::secs;
+use crate::support::scripted::{Scripted, Turn};
+use crate::support::{request, secs};
 
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -113,4 +115,25 @@ fn jitter_is_even_and_fine() {
         assert!((9500..10_500).contains(&tenth), "{tenths:?}");
     }
     assert!(sub_millisecond > 99_000, "{sub_millisecond}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_waited_for_ten_times_as_long() {
+    for (status, ceiling) in [(503, millis(100)), (429, secs(1))] {
+        let mut longest = Duration::ZERO;
+        for seed in 0..100 {
+            let policy = RetryPolicy::new().backoff(Backoff::default().seeded(seed));
+            let scripted = Scripted::new([Turn::Reply(status), Turn::Reply(200)]);
+            let service = RetryLayer::new(policy).layer(scripted.clone());
+            service.oneshot(request().0).await.expect("a reply");
+            let sent = scripted.sent_at();
+            longest = longest.max(sent[1] - sent[0]);
+        }
+        // The clock of the timers ticks in milliseconds.
+        let most = ceiling + millis(1);
+        assert!(
+            (ceiling / 10 * 9..=most).contains(&longest),
+            "{status}: {longest:?}"
+        );
+    }
 }
