@@ -271,9 +271,9 @@ impl ClientBuilder {
             max_reply_bytes: self.max_reply_bytes,
         };
         // As long as nobody asks for another order, it is one type that the compiler sees through.
-        let (service, deadline) =
+        let (service, has_other_layers, deadline) =
             if self.layers.is_empty() && self.attempt_layers.is_empty() && self.change.is_none() {
-                (settings.build(transport), Some(self.deadline))
+                (settings.build(transport), false, Some(self.deadline))
             } else {
                 let stack = settings
                     .stack()
@@ -283,12 +283,13 @@ impl ClientBuilder {
                     None => stack,
                 };
                 let transport = BoxService::new(settings.below().layer(transport));
-                (stack.build(transport), stack.deadline())
+                (stack.build(transport), stack.has_others(), stack.deadline())
             };
         Ok(Client::recording(
             authority,
             service,
             self.max_reply_bytes,
+            has_other_layers,
             deadline,
         ))
     }

@@ -74,6 +74,8 @@ pub struct Client<S = BoxService> {
     max_reply_bytes: usize,
     /// Whether the service records what it sends in the [`Call`].
     records_sends: bool,
+    /// Whether there may be layers that are not those of the standard stack.
+    has_other_layers: bool,
     /// What each call is limited to from its start.
     deadline: Option<Duration>,
 }
@@ -122,6 +124,7 @@ impl<S> Client<S> {
             authority: authority.try_into().map_err(Into::into)?,
             max_reply_bytes: DEFAULT_MAX_REPLY_BYTES,
             records_sends: false,
+            has_other_layers: true,
             deadline: None,
         })
     }
@@ -164,6 +167,7 @@ impl<S> Client<S> {
             authority: self.authority,
             max_reply_bytes: self.max_reply_bytes,
             records_sends: self.records_sends,
+            has_other_layers: true,
             deadline: self.deadline,
         }
     }
@@ -180,6 +184,7 @@ impl Client<BoxService> {
         authority: Authority,
         service: BoxService,
         max_reply_bytes: usize,
+        has_other_layers: bool,
         deadline: Option<Duration>,
     ) -> Self {
         Self {
@@ -187,6 +192,7 @@ impl Client<BoxService> {
             authority,
             max_reply_bytes,
             records_sends: true,
+            has_other_layers,
             deadline,
         }
     }
@@ -306,6 +312,7 @@ impl<S> Client<S> {
             &mut http,
             self.max_reply_bytes,
             self.records_sends,
+            self.has_other_layers,
             self.deadline,
         );
         Ok((http, reader))

@@ -55,6 +55,8 @@ pub struct Stack {
 struct Slot {
     name: String,
     layer: Arc<dyn StackLayer>,
+    /// Whether it is not of the standard stack.
+    is_other: bool,
 }
 
 impl Stack {
@@ -121,6 +123,7 @@ impl Stack {
     pub fn replace(mut self, name: &str, layer: impl StackLayer) -> Result<Self, Error> {
         let position = self.position(name)?;
         self.slots[position].layer = Arc::new(layer);
+        self.slots[position].is_other = true;
         self.forget(name);
         Ok(self)
     }
@@ -162,7 +165,12 @@ impl Stack {
     fn with_layers_at(mut self, position: usize, layers: Layers) -> Self {
         for (index, (name, layer)) in layers.0.into_iter().enumerate() {
             let name = self.free_name(name);
-            self.slots.insert(position + index, Slot { name, layer });
+            let slot = Slot {
+                name,
+                layer,
+                is_other: true,
+            };
+            self.slots.insert(position + index, slot);
         }
         self
     }
@@ -185,6 +193,7 @@ impl Stack {
         let slots = slots.map(|(name, layer)| Slot {
             name: name.to_owned(),
             layer,
+            is_other: false,
         });
         Self {
             slots: slots.collect(),
@@ -196,6 +205,11 @@ impl Stack {
     /// of a call have to know it, also those further out.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// Whether a slot has a layer that is not of the standard stack.
+    pub(crate) fn has_others(&self) -> bool {
+        self.slots.iter().any(|slot| slot.is_other)
     }
 
     fn forget(&mut self, name: &str) {
@@ -215,8 +229,12 @@ impl Stack {
                 "the stack already has a slot called {name:?}: {self}"
             )));
         }
-        let layer = Arc::new(layer);
-        self.slots.insert(position, Slot { name, layer });
+        let slot = Slot {
+            name,
+            layer: Arc::new(layer),
+            is_other: true,
+        };
+        self.slots.insert(position, slot);
         Ok(self)
     }
 
@@ -280,7 +298,8 @@ fn short_type_name<T>() -> &'static str {
 ///
 /// A layer that makes a new request of the one that it is given keeps its extensions: without the
 /// [`Call`](idpflare_layers::Call) among them nothing is sent. And when its future is dropped, it
-/// drops what it has called; what goes on in a task of its own is not known to be under way.
+/// drops what it has called. Where it runs that in a task of its own, a call that is given up meanwhile
+/// has an unknown outcome, and what must act once is not repeated.
 pub trait StackLayer: Send + Sync + 'static {
     /// Puts the layer around `inner`.
     fn wrap(&self, inner: BoxService) -> BoxService;

@@ -8,6 +8,7 @@ use crate::before_deadline::BeforeDeadline;
 use crate::connecting::Connections;
 use crate::observed::Observed;
 use crate::timeout::Timer;
+use crate::unsent::UnsentRequests;
 use crate::{Delivery, Failure, ReplyHead, Timeout, TimeoutScope};
 
 /// The absence of a deadline, as nanoseconds since the start: 584 years.
@@ -55,6 +56,7 @@ struct Shared {
     worst_delivery: AtomicU8,
     attempt_limit: AtomicU32,
     connections: Connections,
+    unsent: UnsentRequests,
     /// Whether a send that is not among `sends` did not happen.
     has_recorder: AtomicBool,
     interrupted: Mutex<Option<ReplyHead>>,
@@ -76,6 +78,7 @@ impl Call {
                 worst_delivery: AtomicU8::new(Delivery::NotSent.rank()),
                 attempt_limit: AtomicU32::new(NO_LIMIT),
                 connections: Connections::default(),
+                unsent: UnsentRequests::default(),
                 has_recorder: AtomicBool::new(false),
                 interrupted: Mutex::new(None),
                 last_failure: Mutex::new(None),
@@ -251,6 +254,13 @@ impl Call {
         self.end_send(delivery);
     }
 
+    /// Records that the outcome is unknown, of a request that may be sent although the call was given
+    /// up. It counts no attempt.
+    pub fn record_unknown(&self) {
+        let rank = Delivery::Unknown.rank();
+        self.shared.worst_delivery.fetch_max(rank, Ordering::AcqRel);
+    }
+
     /// Records one send that is over, and leaves what else is known of it alone.
     pub(crate) fn count_send(&self, delivery: Delivery) {
         self.shared.sends.fetch_add(1, Ordering::AcqRel);
@@ -277,6 +287,10 @@ impl Call {
 
     pub(crate) fn connections(&self) -> &Connections {
         &self.shared.connections
+    }
+
+    pub(crate) fn unsent(&self) -> &UnsentRequests {
+        &self.shared.unsent
     }
 
     pub(crate) fn set_interrupted_reply(&self, head: Option<ReplyHead>) {

@@ -142,6 +142,7 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         let call = Call::of_or_insert(&mut request);
         call.begin_send();
+        call.untrack(&mut request);
         DeliveryFuture {
             sought_before: call.connections_sought(),
             call,

@@ -119,6 +119,7 @@ mod timeout;
 mod trace_context;
 mod transport_error;
 mod turnstile;
+mod unsent;
 
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]

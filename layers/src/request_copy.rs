@@ -1,5 +1,6 @@
 use http::{HeaderMap, Method, Request, Uri, Version};
 
+use crate::unsent::Tracked;
 use crate::{Call, Operation};
 
 /// A copy of a request, to be sent again.
@@ -19,6 +20,7 @@ enum Extensions {
     Usual {
         call: Call,
         operation: Option<&'static Operation>,
+        tracked: Option<Tracked>,
     },
     Others(http::Extensions),
 }
@@ -36,7 +38,7 @@ impl<B: Clone> RequestCopy<B> {
             version: request.version(),
             headers: request.headers().clone(),
             body: request.body().clone(),
-            extensions: Extensions::of(request.extensions(), operation, call),
+            extensions: Extensions::of(request, operation, call),
         }
     }
 
@@ -52,24 +54,32 @@ impl<B: Clone> RequestCopy<B> {
 }
 
 impl Extensions {
-    fn of(
-        extensions: &http::Extensions,
-        operation: Option<&'static Operation>,
-        call: &Call,
-    ) -> Self {
-        if extensions.len() == 1 + usize::from(operation.is_some()) {
-            let call = call.clone();
-            Self::Usual { call, operation }
+    fn of<B>(request: &Request<B>, operation: Option<&'static Operation>, call: &Call) -> Self {
+        let tracked = Tracked::of(request);
+        let usual = 1 + usize::from(operation.is_some()) + usize::from(tracked.is_some());
+        if request.extensions().len() == usual {
+            Self::Usual {
+                call: call.clone(),
+                operation,
+                tracked: tracked.cloned(),
+            }
         } else {
-            Self::Others(extensions.clone())
+            Self::Others(request.extensions().clone())
         }
     }
 
     fn to_http(&self) -> http::Extensions {
         match self {
-            Self::Usual { call, operation } => {
+            Self::Usual {
+                call,
+                operation,
+                tracked,
+            } => {
                 let mut extensions = http::Extensions::new();
                 extensions.insert(call.clone());
+                if let Some(tracked) = tracked {
+                    extensions.insert(tracked.clone());
+                }
                 if let Some(operation) = operation {
                     extensions.insert(*operation);
                 }
@@ -93,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_copy_has_all_that_the_request_has() {
-        for (operation, others) in [(true, true), (true, false), (false, true), (false, false)] {
+        for bits in 0..8 {
+            let (operation, others, tracked) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
             let mut request = Request::post("https://api.example.com/users?a=b")
                 .version(Version::HTTP_2)
                 .header("x-tenant", "7")
@@ -105,6 +116,9 @@ mod tests {
             }
             if others {
                 request.extensions_mut().insert(Others(7));
+            }
+            if tracked {
+                call.track_unsent(&mut request);
             }
 
             let copy = RequestCopy::of(&request, Operation::of(&request), &call);
@@ -118,6 +132,8 @@ mod tests {
             assert_eq!(again.extensions().len(), request.extensions().len());
             assert_eq!(Operation::of(&again), Operation::of(&request));
             assert_eq!(again.extensions().get(), others.then_some(&Others(7)));
+            // The request, the copy, and what was made of that.
+            assert_eq!(call.unsent_requests(), if tracked { 3 } else { 0 });
             assert_eq!(
                 Call::of(&again).map(Call::attempts),
                 Some(1),

@@ -18,6 +18,8 @@ pub(crate) struct Progress {
     after_429: u32,
     /// What the call had counted when the attempt began that is under way.
     counted_before: u32,
+    /// The [unsent requests](Call::unsent_requests) at the same time, that of the attempt included.
+    unsent_before: u32,
     /// Whether that attempt was handed to the service below.
     handed_on: bool,
     /// Whether something else counts what is sent from here.
@@ -45,6 +47,7 @@ impl Progress {
             limit,
             after_429: 0,
             counted_before: 0,
+            unsent_before: 0,
             handed_on: false,
             is_counted: call.has_recorder() || call.has_open_send(),
             tried_newer_credential: false,
@@ -89,6 +92,7 @@ impl Progress {
             call.set_interrupted_reply(None);
         }
         self.counted_before = call.attempts();
+        self.unsent_before = call.unsent_requests();
     }
 
     /// Sees to it that the attempt, which is over, is in the call's account. Where no
@@ -110,7 +114,11 @@ impl Progress {
 
     /// The class of the outcome of the attempt that is over.
     pub(crate) fn class_of(&self, call: &Call, outcome: &AttemptOutcome<'_>) -> RetryClass {
-        match RetryClass::of(outcome) {
+        let class = RetryClass::of(outcome);
+        if class != RetryClass::Final && self.is_detached(call) {
+            return RetryClass::Transient;
+        }
+        match class {
             // A service that was not even ready has had nothing of the request.
             RetryClass::Transient if !self.handed_on => RetryClass::NotSent,
             // What has failed in any other way came from somewhere, be it counted or not.
@@ -119,6 +127,12 @@ impl Progress {
             }
             class => class,
         }
+    }
+
+    /// Whether a request of the attempt, which is over, exists and may still be sent: a layer runs it
+    /// in a task of its own.
+    fn is_detached(&self, call: &Call) -> bool {
+        self.handed_on && self.unsent_before > 0 && call.unsent_requests() >= self.unsent_before
     }
 
     /// Whether the attempt, which has run out of time, did so in a queue or while it was connecting.

@@ -28,9 +28,13 @@ impl ReplyReader {
         http: &mut http::Request<B>,
         max_reply_bytes: usize,
         records_sends: bool,
+        has_other_layers: bool,
         deadline: Option<Duration>,
     ) -> Self {
         let call = Call::of_or_insert(http);
+        if has_other_layers {
+            call.track_unsent(http);
+        }
         if records_sends {
             call.announce_recorder();
         }
@@ -108,8 +112,12 @@ impl ReplyReader {
         self.check(outcome.map_err(|error| self.failed(error))?)
     }
 
-    /// Counts what was sent, where the service does not or should have.
+    /// Counts what was sent, where the service does not or should have. The future of the service has
+    /// been dropped: a request that still exists is one that a layer runs in a task of its own.
     fn record<B>(&self, outcome: &Result<http::Response<B>, BoxError>) {
+        if outcome.is_err() && self.call.unsent_requests() > 0 {
+            self.call.record_unknown();
+        }
         let refused = outcome.as_ref().is_err_and(|error| is_refusal(&**error));
         let answered = match outcome {
             Ok(_) => true,

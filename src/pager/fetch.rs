@@ -103,6 +103,7 @@ impl<S: HttpService> Fetch<S> {
                     mut deadline,
                 } => match future.as_mut().poll(cx) {
                     Poll::Ready(outcome) => {
+                        drop(future);
                         let outcome = outcome.map(|reply| reply.map(whole));
                         State::done(outcome, reader)
                     }

@@ -73,8 +73,9 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
-        // Layers further in have made another call, which knows of nothing.
-        if !Call::of(&request).is_some_and(Call::has_recorder) {
+        // A call that a layer has made itself knows of nothing.
+        if !Call::of(&request).is_some_and(|call| call.has_recorder() && call.is_complete(&request))
+        {
             let error = "a layer has dropped the extensions of the request: keep them where a new request is made of it";
             let error = TransportError::not_sent(error.into()).permanent();
             return OutgoingFuture::Refused {

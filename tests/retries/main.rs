@@ -5,6 +5,7 @@
 mod support;
 
 mod connecting;
+mod detached;
 mod exchanges;
 mod goaway;
 mod http2;

@@ -429,3 +429,35 @@ async fn only_a_401_to_an_old_key_is_marked() {
         assert_eq!(mark.is_some(), marked, "{status} {rotated:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_a_layer_still_runs_elsewhere_is_not_repeated() {
+    for (method, sends) in [(http::Method::POST, 1), (http::Method::GET, 3)] {
+        let sent = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&sent);
+        let slow = service_fn(move |request: http::Request<()>| {
+            let count = Arc::clone(&count);
+            async move {
+                tokio::time::sleep(secs(60)).await;
+                *count.lock().expect("no panic") += 1;
+                drop(request);
+                Ok::<_, BoxError>(reply(201))
+            }
+        });
+        let detaching = service_fn(move |request: http::Request<()>| {
+            let task = tokio::spawn(slow.clone().oneshot(request));
+            async move { task.await? }
+        });
+        let service = (RetryLayer::default(), AttemptTimeoutLayer::new(secs(10))).layer(detaching);
+        let (mut request, call) = request();
+        *request.method_mut() = method.clone();
+        call.announce_recorder();
+        call.track_unsent(&mut request);
+        assert_eq!(call.unsent_requests(), 1);
+        assert!(service.oneshot(request).await.is_err());
+        assert_eq!(call.unsent_requests(), sends, "{method}");
+        tokio::time::sleep(secs(120)).await;
+        assert_eq!(*sent.lock().expect("no panic"), sends, "{method}");
+        assert_eq!(call.unsent_requests(), 0);
+    }
+}
