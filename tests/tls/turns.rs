@@ -479,6 +479,25 @@ async fn two_calls_connect_after_one_handshake_that_failed() {
     assert_eq!(server.connections().await, 3);
 }
 
+/// The first call is polled until it connects, and never again.
+#[tokio::test]
+async fn a_call_that_is_held_while_it_connects_stops_no_other() {
+    for alpn in [["h2"], ["http/1.1"]] {
+        let server = Server::new(&alpn, |_| Act::Answers).await;
+        let client = server.client(LONG, 1);
+        let mut held = pin!(client.send(GetUserStats::new()));
+        tokio::select! {
+            biased;
+            outcome = &mut held => panic!("{outcome:?}"),
+            () = server.connected(1) => {}
+        }
+        let limit = Duration::from_secs(60);
+        let others = tokio::time::timeout(limit, at_once(&client, 20)).await;
+        all_are_served(others.expect("they are not stopped"));
+        held.await.expect("stats");
+    }
+}
+
 #[tokio::test]
 async fn one_handshake_that_hangs_stops_no_call() {
     let server = Server::first(&["h2"], Act::Hangs, Act::Answers).await;

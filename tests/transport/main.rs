@@ -10,6 +10,7 @@ mod connections;
 mod descriptors;
 mod edge;
 mod half_open;
+mod held;
 mod idle;
 mod pool;
 mod replies;

@@ -43,6 +43,33 @@ async fn what_nobody_uses_for_a_minute_is_closed() {
     assert_eq!(ends.recv().await, Some(Some(0)));
 }
 
+/// A server that keeps connections for so many seconds, as its replies say.
+async fn server_that_keeps(seconds: u32) -> Scripted {
+    Scripted::new(move |mut stream| async move {
+        let head = format!("HTTP/1.1 200 OK\r\nkeep-alive: timeout={seconds}, max=100\r\n");
+        let length = STATS.len();
+        let reply = format!("{head}content-length: {length}\r\n\r\n{STATS}");
+        while stream.write_all(reply.as_bytes()).await.is_ok()
+            && read_request(&mut stream).await.is_some()
+        {}
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_is_used_no_longer_than_its_server_keeps_it() {
+    for (seconds, idle, connections) in [(1, 0, 2), (5, 3, 1), (5, 4, 2), (3600, 50, 1)] {
+        let server = server_that_keeps(seconds).await;
+        let client = server.client().build().expect("a client");
+        client.send(GetUserStats::new()).await.expect("stats");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(idle)).await;
+        tokio::time::resume();
+        client.send(GetUserStats::new()).await.expect("stats");
+        assert_eq!(server.connections(), connections, "{seconds} {idle}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_is_gone_leaves_no_connection() {
     let (server, mut ends) = server_that_tells_of_ends().await;

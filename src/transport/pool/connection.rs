@@ -14,6 +14,11 @@ use crate::transport::socket::{SocketHandle, Unread};
 
 /// The time since the last request within which a connection for many calls counts as in use.
 const SHORT: Duration = Duration::from_micros(100);
+/// The time within which the task of a new connection reads the last of the handshake.
+const HANDSHAKE: Duration = Duration::from_millis(10);
+
+const SILENT: &[Unread] = &[Unread::Nothing];
+const OPEN: &[Unread] = &[Unread::Nothing, Unread::Bytes];
 
 /// The way into a connection, which a task of its own drives.
 pub(super) enum Connection {
@@ -109,16 +114,21 @@ impl Http2 {
 impl Keep for Http1 {
     /// A server has nothing to say between two replies. Its task would see the end of the connection, or
     /// bytes that answer no request; but it may not have had a turn since they arrived.
-    fn is_usable(&self, _: Duration) -> bool {
-        self.sender.is_ready() && is_unread(&self.socket, &[Unread::Nothing])
+    fn is_usable(&self, unused: Duration) -> bool {
+        // A server may send tickets for later TLS sessions right after the handshake.
+        let expected = if !self.has_answered && unused < HANDSHAKE {
+            OPEN
+        } else {
+            SILENT
+        };
+        self.sender.is_ready() && is_unread(&self.socket, expected)
     }
 }
 
 /// What arrives on it may be for other calls.
 impl Keep for Http2 {
     fn is_usable(&self, unused: Duration) -> bool {
-        let open = [Unread::Nothing, Unread::Bytes];
-        self.sender.is_ready() && (unused < SHORT || is_unread(&self.socket, &open))
+        self.sender.is_ready() && (unused < SHORT || is_unread(&self.socket, OPEN))
     }
 }
 

@@ -1,5 +1,8 @@
 //! A [`Line`] behind a lock, and a place in it.
 
+#[cfg(all(test, idpflare_loom))]
+mod model;
+
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;

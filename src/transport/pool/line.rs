@@ -1,19 +1,22 @@
+mod dials;
+#[cfg(all(test, not(idpflare_loom)))]
+mod tests;
+mod tick;
+mod unused;
+mod waiter;
+
 use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(super) use unused::Keep;
+use unused::Unused;
+use waiter::{Called, Claim, Waiter};
+
 /// The time that a called waiter has to take its connection.
 pub(super) const CLAIM: Duration = Duration::from_millis(50);
-/// The time after which more connections are tried, if no descriptor was left for them.
-const RECOVERY: Duration = Duration::from_secs(1);
-
-/// A connection that is kept while no request uses it.
-pub(super) trait Keep {
-    /// Returns whether a request can be sent over it, after it was unused for so long.
-    fn is_usable(&self, unused: Duration) -> bool;
-}
 
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
@@ -52,8 +55,8 @@ pub(super) enum Reason {
 /// The connections of one server, and the calls that wait for one.
 ///
 /// Nothing is given to a call that waits, because its future may be held and never polled again. It is
-/// called: it is woken, has a claim for [`CLAIM`], and takes a connection when it is polled. Once that
-/// time is over the claim goes to the next, and a late call gets in line again at the end.
+/// called: it is woken, has a claim for [`CLAIM`], and takes a connection when it is polled. After that
+/// time it leaves the line, and gets in again at the end when it is polled.
 ///
 /// Invariants, which [`settle`](Self::settle) restores after each change:
 /// - While calls wait, as many are called for a free connection as there are.
@@ -87,34 +90,8 @@ pub(super) struct Line<E, S> {
     generation: u64,
     /// When a waiter last went on.
     moved: Option<Instant>,
-}
-
-struct Unused<C> {
-    connection: C,
-    since: Instant,
-    keep: Duration,
-}
-
-struct Waiter {
-    waker: Waker,
-    is_dialing: bool,
-}
-
-struct Called {
-    at: Instant,
-    claim: Claim,
-    is_dialing: bool,
-}
-
-/// What a waiter is called for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claim {
-    /// A free connection.
-    Free,
-    /// One connection to make within the limits.
-    Room,
-    /// One connection to make beyond the limits.
-    Excess,
+    /// When all waiters were last woken.
+    asked: Option<Instant>,
 }
 
 /// Wakers for after the lock is released.
@@ -138,6 +115,7 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
             dials: 0,
             generation: 0,
             moved: None,
+            asked: None,
         }
     }
 
@@ -249,99 +227,8 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         self.shared.take_if(|shared| is_it(&shared.connection));
     }
 
-    /// A connection of this generation serves one call at a time: each call needs its own.
-    pub(super) fn end_turns(&mut self, generation: u64, now: Instant, wakers: &mut Wakers) {
-        if generation == self.generation {
-            self.turns = None;
-            self.settle(now, wakers);
-        }
-    }
-
-    /// A connection of this generation was not made. Two go on where one has failed: if each of n fails,
-    /// the last one learns of it after log2(n) handshakes, and if one fails by chance, few connect.
-    pub(super) fn dial_failed(&mut self, generation: u64) {
-        if generation != self.generation {
-            return;
-        }
-        let Some(turns) = self.turns else { return };
-        let waiting = self.waiting.values().map(|waiter| waiter.is_dialing);
-        let called = self.called.values().map(|called| called.is_dialing);
-        if called.chain(waiting).any(|is_dialing| !is_dialing) {
-            self.turns = Some(turns + 1);
-        } else {
-            self.renew_turns();
-        }
-    }
-
-    /// A connection was not made, since the process or the system has no descriptor or port left. Returns
-    /// whether there are others to wait for; then no more are tried for a while.
-    pub(super) fn dial_starved(&mut self, now: Instant) -> bool {
-        let others = (self.making + self.connected).saturating_sub(1);
-        if others > 0 {
-            self.ceiling = self.ceiling.min(others);
-            self.lowered = Some(now);
-        }
-        others > 0
-    }
-
-    /// A connection is no longer being made.
-    pub(super) fn dial_over(&mut self, generation: u64, now: Instant, wakers: &mut Wakers) {
-        self.making = self.making.saturating_sub(1);
-        if generation == self.generation {
-            self.dials = self.dials.saturating_sub(1);
-        }
-        self.settle(now, wakers);
-    }
-
-    pub(super) fn connected(&mut self) {
-        self.connected += 1;
-    }
-
-    pub(super) fn disconnected(&mut self, now: Instant, wakers: &mut Wakers) {
-        self.connected = self.connected.saturating_sub(1);
-        self.settle(now, wakers);
-    }
-
-    /// Passes claims on that are too old. If no waiter went on for too long, one may exceed the limits:
-    /// callers may hold replies unread, and a server may be one of many behind an address, and dead.
-    /// Returns whether there are waiters.
-    pub(super) fn tick(&mut self, now: Instant, wakers: &mut Wakers) -> bool {
-        let mut has_excess = false;
-        self.called.retain(|_, called| {
-            let is_late = now.saturating_duration_since(called.at) >= CLAIM;
-            has_excess |= is_late && called.claim == Claim::Excess;
-            !is_late
-        });
-        let is_over = |since: Option<Instant>, limit| {
-            since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
-        };
-        if is_over(self.lowered, RECOVERY) {
-            self.ceiling = self.limits.connections;
-            self.lowered = None;
-        }
-        // None takes so long, unless its server answered before it read the request.
-        self.returning = 0;
-        self.settle(now, wakers);
-        if (has_excess || is_over(self.moved, self.limits.patience))
-            && let Some((ticket, waiter)) = self.first_idle()
-        {
-            self.moved = Some(now);
-            self.call(ticket, waiter, Claim::Excess, now, wakers);
-        }
-        self.has_waiting()
-    }
-
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() || !self.called.is_empty()
-    }
-
-    /// Closes unused connections whose time is over, and returns when the next one's is.
-    pub(super) fn close_expired(&mut self, now: Instant) -> Option<Instant> {
-        self.free.retain(|unused| unused.is_usable(now));
-        self.shared.take_if(|shared| !shared.is_usable(now));
-        let free = self.free.iter().map(Unused::expiry);
-        let shared = self.shared.iter().map(Unused::expiry);
-        free.chain(shared).min()
     }
 
     /// Returns the ticket of a waiter that is in line now.
@@ -349,6 +236,7 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         if let Some(own) = *ticket {
             if let Some(waiter) = self.waiting.get_mut(&own) {
                 waiter.is_dialing = is_dialing;
+                waiter.is_asked = false;
                 waiter.waker = Waker::noop().clone();
                 return own;
             }
@@ -362,17 +250,14 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
             self.moved = Some(now);
         }
         self.last_ticket += 1;
-        let waker = Waker::noop().clone();
-        let waiter = Waiter { waker, is_dialing };
+        let waiter = Waiter::new(Waker::noop(), is_dialing);
         self.waiting.insert(self.last_ticket, waiter);
         *ticket = Some(self.last_ticket);
         self.last_ticket
     }
 
     fn wait(&mut self, own: u64, is_dialing: bool, waker: &Waker) -> Step<E, S> {
-        let waker = waker.clone();
-        let waiter = Waiter { waker, is_dialing };
-        self.waiting.insert(own, waiter);
+        self.waiting.insert(own, Waiter::new(waker, is_dialing));
         let is_full = self.making + self.connected >= self.ceiling;
         Step::Wait(match is_dialing {
             true => Reason::Dialing,
@@ -381,16 +266,16 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         })
     }
 
-    /// Calls as many as there are free connections, and connections to be made.
+    /// Calls waiters until the invariants hold.
     fn settle(&mut self, now: Instant, wakers: &mut Wakers) {
         while self.free.len() > self.claims(Claim::Free) {
-            let Some((ticket, waiter)) = self.waiting.pop_first() else {
+            let Some((ticket, waiter)) = self.first(false) else {
                 return;
             };
             self.call(ticket, waiter, Claim::Free, now, wakers);
         }
         while self.room() > self.claims(Claim::Room) && self.needs_more() {
-            let Some((ticket, waiter)) = self.first_idle() else {
+            let Some((ticket, waiter)) = self.first(true) else {
                 return;
             };
             self.call(ticket, waiter, Claim::Room, now, wakers);
@@ -421,29 +306,17 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         idle.nth(self.returning).is_some()
     }
 
-    /// Removes the first waiter that makes no connection.
-    fn first_idle(&mut self) -> Option<(u64, Waiter)> {
+    /// Removes the first waiter that can be called; if `is_idle`, the first that makes no connection.
+    fn first(&mut self, is_idle: bool) -> Option<(u64, Waiter)> {
         let mut waiting = self.waiting.iter();
-        let (&ticket, _) = waiting.find(|(_, waiter)| !waiter.is_dialing)?;
+        let (&ticket, _) =
+            waiting.find(|(_, waiter)| !waiter.is_asked && !(is_idle && waiter.is_dialing))?;
         self.waiting.remove_entry(&ticket)
     }
 
     fn claims(&self, claim: Claim) -> usize {
         let called = self.called.values();
         called.filter(|called| called.claim == claim).count()
-    }
-
-    /// How many more connections may be made now.
-    fn room(&self) -> usize {
-        let room = self.ceiling.saturating_sub(self.making + self.connected);
-        let turns = self.turns.map(|turns| turns.saturating_sub(self.dials));
-        turns.map_or(room, |turns| turns.min(room))
-    }
-
-    fn renew_turns(&mut self) {
-        self.generation += 1;
-        self.dials = 0;
-        self.turns = self.limits.has_turns.then_some(1);
     }
 
     /// Takes a connection that is left after all claims.
@@ -463,19 +336,5 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         let shared = self.shared.as_mut()?;
         shared.since = now;
         Some(shared.connection.clone())
-    }
-}
-
-impl<C: Keep> Unused<C> {
-    fn is_usable(&self, now: Instant) -> bool {
-        let unused = now.saturating_duration_since(self.since);
-        unused < self.keep && self.connection.is_usable(unused)
-    }
-}
-
-impl<C> Unused<C> {
-    /// The durations that are kept are bounded by the idle timeout.
-    fn expiry(&self) -> Instant {
-        self.since + self.keep
     }
 }

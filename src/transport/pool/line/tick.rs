@@ -1,0 +1,64 @@
+//! What time asks for.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::unused::{Keep, Unused};
+use super::waiter::Claim;
+use super::{CLAIM, Line, Wakers};
+
+/// The time after which more connections are tried, if no descriptor was left for them.
+pub(super) const RECOVERY: Duration = Duration::from_secs(1);
+
+/// The time until waiters are woken again that only had to show that they are polled, for each of them.
+const COST_OF_WAKING: Duration = Duration::from_micros(20);
+
+impl<E: Keep, S: Keep + Clone> Line<E, S> {
+    /// Does what time asks for, every [`CLAIM`]. Returns whether there are waiters.
+    ///
+    /// - Waiters with late claims leave the line. Then all others are woken: those that are not polled
+    ///   until the next time leave it as well, so that many held calls delay the others no more than one.
+    /// - If no waiter went on for too long, one may exceed the limits: callers may hold replies unread, and
+    ///   a server may be one of many behind an address, and dead.
+    pub(in crate::transport::pool) fn tick(&mut self, now: Instant, wakers: &mut Wakers) -> bool {
+        let is_over = |since: Option<Instant>, limit| {
+            since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
+        };
+        self.waiting.retain(|_, waiter| !waiter.is_asked);
+        let called = self.called.len();
+        self.called
+            .retain(|_, called| !is_over(Some(called.at), CLAIM));
+        let cost = COST_OF_WAKING * u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        if self.called.len() < called && self.asked.is_none_or(|asked| is_over(Some(asked), cost)) {
+            self.asked = Some(now);
+            for waiter in self.waiting.values_mut() {
+                waiter.is_asked = true;
+                wakers.push(waiter.waker.clone());
+            }
+        }
+        if is_over(self.lowered, RECOVERY) {
+            self.ceiling = self.limits.connections;
+            self.lowered = None;
+        }
+        // None takes so long, unless its server answered before it read the request.
+        self.returning = 0;
+        self.settle(now, wakers);
+        if is_over(self.moved, self.limits.patience)
+            && self.claims(Claim::Excess) == 0
+            && let Some((ticket, waiter)) = self.first(true)
+        {
+            self.call(ticket, waiter, Claim::Excess, now, wakers);
+        }
+        self.has_waiting()
+    }
+
+    /// Closes unused connections whose time is over, and returns when the next one's is.
+    pub(in crate::transport::pool) fn close_expired(&mut self, now: Instant) -> Option<Instant> {
+        self.free.retain(|unused| unused.is_usable(now));
+        self.shared.take_if(|shared| !shared.is_usable(now));
+        let free = self.free.iter().map(Unused::expiry);
+        let shared = self.shared.iter().map(Unused::expiry);
+        free.chain(shared).min()
+    }
+}
