@@ -310,7 +310,7 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     fn first(&mut self, is_idle: bool) -> Option<(u64, Waiter)> {
         let mut waiting = self.waiting.iter();
         let (&ticket, _) =
-            waiting.find(|(_, waiter)| !waiter.is_asked && !(is_idle && waiter.is_dialing))?;
+            waiting.find(|(_, waiter)| !(waiter.is_asked || is_idle && waiter.is_dialing))?;
         self.waiting.remove_entry(&ticket)
     }
 
