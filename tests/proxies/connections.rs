@@ -1,5 +1,7 @@
 //! Connections that end while they are used.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt};
 use idpflare_management::*;
 
@@ -14,6 +16,22 @@ pub(crate) async fn three_requests_a_connection_fail_and_double_no_create() {
     for at_once in [1, 8] {
         create_keys(&client, 100, at_once).await;
         is_each_created_once(&upstream, 100);
+    }
+}
+
+/// nginx says so with `Keep-Alive: timeout=2`.
+pub(crate) async fn a_connection_is_not_used_in_its_last_second() {
+    let upstream = Upstream::start().await;
+    for (seconds, is_kept) in [(60, true), (2, false)] {
+        let nginx = Nginx::start(&Site::of(upstream.port()).with(&format!(
+            "keepalive_timeout 60s {seconds}s; add_header x-connection $connection;"
+        )));
+        let transport = nginx.transport().build().expect("a transport");
+        let first = nginx.headers(&transport, &upstream.key()).await;
+        assert_eq!(first["keep-alive"], format!("timeout={seconds}"));
+        tokio::time::sleep(Duration::from_millis(1050)).await;
+        let second = nginx.headers(&transport, &upstream.key()).await;
+        assert_eq!(first["x-connection"] == second["x-connection"], is_kept);
     }
 }
 

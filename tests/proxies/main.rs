@@ -38,6 +38,7 @@ const TESTS: &[(&str, fn())] = tests![
     refused::a_request_that_is_too_large_is_a_typed_error_and_sent_once,
     refused::a_redirect_to_https_is_not_followed_and_says_to_correct_the_authority,
     connections::three_requests_a_connection_fail_and_double_no_create,
+    connections::a_connection_is_not_used_in_its_last_second,
     connections::a_goaway_every_fifty_requests_fails_and_doubles_no_create,
     connections::bursts_beyond_the_requests_of_a_connection_succeed,
     connections::a_reload_under_load_fails_no_read,

@@ -2,7 +2,12 @@
 
 use std::process::{Command, Stdio};
 
-use idpflare_management::{Client, ClientBuilder, TransportBuilder};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use idpflare_management::layers::ApiKey;
+use idpflare_management::*;
+use tower::ServiceExt;
 
 use crate::program::{self, Server};
 use crate::support::tls::{Ca, trusting};
@@ -108,6 +113,20 @@ impl Nginx {
         set(Client::builder(self.authority()).api_key(key))
             .build_with(transport)
             .expect("a client")
+    }
+
+    /// Returns the headers of a success, which only the transport shows, once its body is read.
+    pub(crate) async fn headers(&self, transport: &Transport, key: &str) -> HeaderMap {
+        let authority: Authority = self.authority().parse().expect("an authority");
+        let mut request = GetUserStats::new().to_http(&authority).expect("a request");
+        let key = ApiKey::new(key).expect("a key");
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, key.authorization().clone());
+        let reply = transport.clone().oneshot(request).await.expect("a reply");
+        assert_eq!(reply.status(), StatusCode::OK);
+        let (head, body) = reply.into_parts();
+        body.collect().await.expect("a body");
+        head.headers
     }
 
     /// Returns the error log.

@@ -1,9 +1,5 @@
 //! Versions of TLS and of HTTP.
 
-use http_body_util::BodyExt;
-use idpflare_management::{ApiRequest, Authority, GetUserStats, UserStats};
-use tower::ServiceExt;
-
 use crate::nginx::{Nginx, Site};
 use crate::upstream::Upstream;
 
@@ -19,19 +15,9 @@ pub(crate) async fn tls_1_2_and_1_3_are_spoken_with_both_versions_of_http() {
                 "ssl_protocols {version};
                 add_header x-spoken '$ssl_protocol $server_protocol';"
             )));
-            // The raw transport shows the headers of a success.
-            let authority: Authority = nginx.authority().parse().expect("an authority");
-            let mut request = GetUserStats::new().to_http(&authority).expect("a request");
-            let key = format!("Bearer {}", upstream.key());
-            let key = key.try_into().expect("a header");
-            request
-                .headers_mut()
-                .insert(http::header::AUTHORIZATION, key);
             let transport = nginx.transport().build().expect("a transport");
-            let reply = transport.oneshot(request).await.expect("a reply");
-            assert_eq!(reply.headers()["x-spoken"], format!("{version} {protocol}"));
-            let body = reply.into_body().collect().await.expect("a body");
-            serde_json::from_slice::<UserStats>(&body.to_bytes()).expect("stats");
+            let headers = nginx.headers(&transport, &upstream.key()).await;
+            assert_eq!(headers["x-spoken"], format!("{version} {protocol}"));
         }
     }
 }
