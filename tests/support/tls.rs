@@ -81,9 +81,19 @@ pub(crate) async fn listen(
 
 /// The same with this certificate, and these versions of TLS.
 pub(crate) async fn listen_as(
-    (certificate, key): &Issued,
+    issued: &Issued,
     alpn: &[&str],
     clients: Option<&Ca>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> (TlsAcceptor, TcpListener) {
+    listen_to(issued, alpn, clients.map(|ca| (ca, true)), versions).await
+}
+
+/// The same, where a certificate of `clients` may be left out, unless the second part is `true`.
+pub(crate) async fn listen_to(
+    (certificate, key): &Issued,
+    alpn: &[&str],
+    clients: Option<(&Ca, bool)>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> (TlsAcceptor, TcpListener) {
     let provider = Arc::new(ring::default_provider());
@@ -92,10 +102,15 @@ pub(crate) async fn listen_as(
         .expect("versions");
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(clients) => {
+        Some((clients, is_required)) => {
             let mut roots = RootCertStore::empty();
             roots.add(clients.root.der().clone()).expect("a root");
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if is_required {
+                verifier
+            } else {
+                verifier.allow_unauthenticated()
+            };
             builder.with_client_cert_verifier(verifier.build().expect("a verifier"))
         }
     };

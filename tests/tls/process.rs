@@ -10,6 +10,9 @@ use crate::support::tls::Ca;
 use crate::{SHORT, client};
 
 const ROOT_FILE: &str = "IDPFLARE_TEST_ROOT_FILE";
+/// The certificate of the client's own, and its key, in PEM.
+pub(crate) const IDENTITY: &str = "IDPFLARE_TEST_IDENTITY";
+pub(crate) const IDENTITY_KEY: &str = "IDPFLARE_TEST_IDENTITY_KEY";
 const AUTHORITY: &str = "IDPFLARE_TEST_AUTHORITY";
 
 /// A client with the environment of a process of its own. It is a test so that this program can be
@@ -26,6 +29,11 @@ async fn a_client_in_a_process_of_its_own() {
         transport = transport.without_proxy();
     }
     let authority = std::env::var(AUTHORITY).expect("an authority");
+    if let Ok(certificate) = std::env::var(IDENTITY) {
+        let key = std::env::var(IDENTITY_KEY).expect("a key");
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes());
+        transport = transport.identity(identity.expect("an identity"));
+    }
     if std::env::var_os("IMPATIENT").is_some() {
         transport = transport.connect_timeout(SHORT);
     }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::process::in_a_process;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+use crate::process::{IDENTITY, IDENTITY_KEY, in_a_process};
 use crate::support::server::Nobody;
-use crate::support::tls::{Ca, at, listen};
+use crate::support::tls::{Ca, at, listen, listen_to};
 use crate::{SHORT, serve};
 
 /// What only a proxy finds.
@@ -74,6 +76,38 @@ async fn a_proxy_may_want_tls_for_itself() {
     let outcome = in_a_process(&ca, AUTHORITY, &[("ALL_PROXY", &address)]).await;
     assert_eq!(outcome, "version 2");
     check_asked(&proxy.await.expect("no panic"));
+}
+
+/// A proxy that asks for a certificate gets none, though the server behind it gets the client's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_identity_is_shown_to_the_server_and_not_to_a_proxy() {
+    let (ca, clients) = (Ca::new(), Ca::new());
+    let (certificate, key) = clients.issue("client.example");
+    let (certificate, key) = (certificate.pem(), key.serialize_pem());
+    for version in [&TLS12, &TLS13] {
+        // It refuses a client without a certificate.
+        let server = serve(&ca, "idp.test", &["h2"], Some(&clients)).await;
+        let asking = Some((&clients, false));
+        let (acceptor, listener) = listen_to(&ca.issue("localhost"), &[], asking, &[version]).await;
+        let port = listener.local_addr().expect("an address").port();
+        let proxy = tokio::spawn(async move {
+            let (client, _) = listener.accept().await.expect("a connection");
+            let client = acceptor.accept(client).await.expect("TLS");
+            let (_, session) = client.get_ref();
+            let shown = session.peer_certificates().map(<[_]>::len);
+            tunnel(client, server).await;
+            shown
+        });
+        let address = format!("https://localhost:{port}");
+        let variables = [
+            ("HTTPS_PROXY", address.as_str()),
+            (IDENTITY, &certificate),
+            (IDENTITY_KEY, &key),
+        ];
+        let outcome = in_a_process(&ca, AUTHORITY, &variables).await;
+        assert_eq!(outcome, "version 2", "{version:?}");
+        assert_eq!(proxy.await.expect("no panic"), None, "{version:?}");
+    }
 }
 
 /// What comes of a call through a proxy that answers with `reply`, and then closes the connection;

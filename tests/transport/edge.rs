@@ -210,3 +210,24 @@ async fn nor_over_http2() {
         assert!(value.is_none() || name == "content-length", "{name}");
     }
 }
+
+/// A transport of another make may send the headers that it is given.
+#[tokio::test]
+async fn nor_over_a_transport_of_another_make() {
+    let arrived = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&arrived);
+    let other = tower::service_fn(move |request: Outgoing| {
+        *seen.lock().expect("no panic") = Some(request.into_parts().0.headers);
+        std::future::ready(Ok::<_, layers::BoxError>(http::Response::new(
+            Full::<Bytes>::from(STATS),
+        )))
+    });
+    let client = Client::builder("https://idp.example.com").api_key("idk_test");
+    let client = changing(client, |request| contradict(request.headers_mut()));
+    let client = client.build_with(other).expect("a client");
+    client.send(GetUserStats::new()).await.expect("stats");
+    let headers = arrived.lock().expect("no panic").take().expect("a request");
+    for (name, _) in WRONG {
+        assert_eq!(headers.get(name), None, "{name}");
+    }
+}
