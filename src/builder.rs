@@ -161,12 +161,12 @@ impl ClientBuilder {
         self
     }
 
-    /// How often something may be sent: a [`Rate`], or a [`RateLimiter`] that other clients with the
-    /// same key share.
+    /// Sets how often requests may be sent: a [`Rate`], or a [`RateLimiter`] that other clients with
+    /// the same key share.
     ///
-    /// Without, only the server's word counts: after a reply of 429, or 503 with `Retry-After`, or
-    /// one that says that nothing remains of the quota, all clones wait as long as it asks for, at
-    /// most a minute.
+    /// By default the server alone limits the rate. After a 429, or a reply that says that nothing
+    /// remains of the quota, all clones wait as long as it asks for, 20 seconds at most. After a 429
+    /// that names no time, the limiter finds the rate by itself. A 503 holds back no other request.
     pub fn rate_limit(mut self, limiter: impl Into<RateLimiter>) -> Self {
         self.rate_limiter = limiter.into();
         self

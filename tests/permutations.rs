@@ -124,7 +124,9 @@ async fn play(capture: &Capture, order: &Order, scene: Scene) -> Outcome {
     let place = order.join(" > ");
     let key = scene.key();
     let transport = Strict::new(&scene.acts, &key);
-    let limiter = RateLimiter::new(Rate::MAX);
+    let limiter = RateLimiter::builder(Rate::MAX)
+        .max_pause(Duration::from_secs(60))
+        .build();
     limiter.pause(scene.paused);
     let told = Told::default();
     let (attempts, order) = (MetricsLayer::per_attempt(told.clone()), *order);

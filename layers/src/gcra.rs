@@ -1,10 +1,9 @@
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::Rate;
-use crate::turnstile::{Decision, PermitSource};
+use crate::permits::{Decision, PermitSource};
 
 const NANOS_PER_SEC: u128 = 1_000_000_000;
 
@@ -125,12 +124,11 @@ impl Gcra {
 }
 
 impl PermitSource for Gcra {
-    fn poll_permit(&mut self, now: Instant, _: &mut Context<'_>) -> Poll<Decision> {
-        let decision = match self.take(self.nanos(now)) {
+    fn take_permit(&mut self, now: Instant) -> Decision {
+        match self.take(self.nanos(now)) {
             Ok(()) => Decision::Granted,
             Err(wait) => Decision::Wait(duration(wait)),
-        };
-        Poll::Ready(decision)
+        }
     }
 
     fn earliest(&self, now: Instant, ahead: usize) -> Duration {
@@ -335,9 +333,8 @@ mod tests {
     fn an_instant_before_the_base_is_the_base() {
         let mut gcra = gcra(1000, 1);
         let before = gcra.base.checked_sub(Duration::from_secs(1));
-        let cx = &mut Context::from_waker(std::task::Waker::noop());
         let before = before.expect("an instant");
-        assert_eq!(gcra.poll_permit(before, cx), Poll::Ready(Decision::Granted));
+        assert_eq!(gcra.take_permit(before), Decision::Granted);
         assert_eq!(gcra.earliest(before, 0), Duration::from_nanos(1000));
         assert_eq!(gcra.earliest(before, 9), Duration::from_nanos(10_000));
     }

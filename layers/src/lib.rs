@@ -16,7 +16,7 @@
 //! | [`MetricsLayer`] | counts and times calls or attempts, for a [`Recorder`] of your choice | none: the recorder is an argument |
 //! | [`DeadlineLayer`] | bounds the whole call, readiness and all attempts included | none: the limit is an argument |
 //! | [`RetryLayer`] | sends a request again where that is safe and may help | 3 attempts, see [`RetryPolicy`] |
-//! | [`RateLimitLayer`] | keeps requests within a rate that clones share, in order, and pauses where the server asks for it | none: the limiter is an argument |
+//! | [`RateLimitLayer`] | keeps requests within a rate that clones share, in order, and pauses when the server asks for it | none: the limiter is an argument |
 //! | [`AttemptTimeoutLayer`] | bounds one attempt, by its limit or the time the call has left | none: the limit is an argument |
 //! | [`AttemptSpanLayer`] | a span around each attempt, as OpenTelemetry's conventions have it | values of queries are redacted |
 //! | [`ApiKeyLayer`] | adds `Authorization: Bearer …` for one origin, refuses every other | – |
@@ -86,16 +86,21 @@ mod deadline;
 mod delivery;
 mod error;
 mod failure;
+mod found_rate;
 mod gcra;
 mod key_handle;
 mod limiter;
+mod limiter_builder;
 mod metrics;
 mod observed;
 mod operation;
 mod origin;
 mod outcome;
+mod permit;
 mod permit_wait;
+mod permits;
 mod provided_key;
+mod queue;
 mod quota;
 mod rate;
 mod rate_limit;
@@ -112,13 +117,13 @@ mod retry_decision;
 mod retry_override;
 mod retry_policy;
 mod retry_progress;
+mod schedule;
 mod span_future;
 mod status;
 mod timeout;
 #[cfg(feature = "opentelemetry")]
 mod trace_context;
 mod transport_error;
-mod turnstile;
 mod unsent;
 
 #[cfg(feature = "metrics")]
@@ -152,7 +157,8 @@ pub use delivery::{Delivery, DeliveryFuture, DeliveryLayer, RecordDelivery};
 pub use error::{BoxError, find_source};
 pub use failure::{Failure, ReplyHead};
 pub use key_handle::KeyHandle;
-pub use limiter::{RateLimiter, RateLimiterBuilder};
+pub use limiter::RateLimiter;
+pub use limiter_builder::RateLimiterBuilder;
 pub use operation::{Operation, Safety};
 pub use origin::{InvalidOrigin, Origin};
 pub use outcome::{ErrorType, Outcome};

@@ -1,32 +1,35 @@
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::gcra::Gcra;
+use crate::found_rate::REFUSAL_PAUSE;
+use crate::limiter_builder::{Permits, RateLimiterBuilder};
+use crate::permit::{Permit, Ticket};
+use crate::permits::Source;
+use crate::queue::{Queue, Wakes};
 use crate::quota::{SharedSource, give_back_later, run};
-#[cfg(test)]
-use crate::turnstile::PermitSource;
-use crate::turnstile::{Source, Turn, Turnstile};
-use crate::{QuotaError, Rate, SharedQuota};
+use crate::{Rate, SharedQuota};
 
-/// How long a pause is at most where nothing else was said.
-const DEFAULT_MAX_PAUSE: Duration = Duration::from_secs(60);
-
-/// How long a pause is at most, whatever was said: nothing that a server sends stops a client for
-/// good.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
-
-/// Keeps calls within a [`Rate`], in the order in which they came, and pauses them where the server
+/// Keeps calls within a [`Rate`], in the order in which they came, and pauses them when the server
 /// asks for it.
 ///
 /// Clones share the quota: keep one for each credential, and give a clone to each
-/// [`RateLimitLayer`](crate::RateLimitLayer) that uses it, in whatever task, thread or runtime.
+/// [`RateLimitLayer`](crate::RateLimitLayer) that uses it, in any task, thread or runtime.
 ///
-/// After a pause one call goes first, and the others wait until it is back: what it learns holds
-/// for them too. Where it is dropped half-way, the next one goes first.
+/// After a pause one call goes first, and the others wait for its answer, for a second at most. If it
+/// is dropped before, the next one goes first.
+///
+/// A server that refuses with a 429 and names no time keeps to a rate that it does not tell. The
+/// limiter finds it: it lowers the rate to 0.7 of the successes of the last second, and raises it by
+/// a tenth each second; after the first such refusal, which says little, to at least 5 a second, and
+/// doubles it each second. A minute without such a refusal ends that.
+///
+/// A future that waits for a permit and is not polled when its turn comes loses its place. Those
+/// behind it get their permits at most 100 ms late, and it gets in line at the end when it is polled
+/// again.
 ///
 /// The clock is tokio's, so that a test may pause it.
 ///
@@ -49,19 +52,22 @@ pub struct RateLimiter {
 }
 
 struct Shared {
-    turnstile: Mutex<Turnstile>,
+    queue: Mutex<Queue>,
+    /// Whether the answer to a probe is waited for. Written under the lock of the queue.
+    is_probing: AtomicBool,
+    successes: AtomicU64,
     max_wait: Option<Duration>,
     max_pause: Duration,
-    /// Where the permits are not those of this process alone.
+    /// There only if the permits are not those of this process alone.
     quota: Option<SharedQuota>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(quota) = &self.quota {
-            let turnstile = self.turnstile.get_mut();
-            let turnstile = turnstile.unwrap_or_else(PoisonError::into_inner);
-            if let Some(source) = turnstile.shared() {
+            let queue = self.queue.get_mut();
+            let queue = queue.unwrap_or_else(PoisonError::into_inner);
+            if let Some(source) = queue.shared() {
                 give_back_later(quota, source.take_unused(Instant::now()));
             }
         }
@@ -81,87 +87,136 @@ impl From<SharedQuota> for RateLimiter {
 }
 
 impl RateLimiter {
-    /// A limiter of this rate that makes calls wait for as long as it takes, and pauses for at most
-    /// a minute.
+    /// Creates a limiter of this rate. Calls wait for as long as it takes, and a pause ends after 20
+    /// seconds at most.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self::builder(rate).build()
     }
 
-    /// A limiter of this rate, to be configured further.
+    /// Starts a limiter of this rate, to be configured further.
     pub fn builder(rate: Rate) -> RateLimiterBuilder {
         RateLimiterBuilder::new(Permits::Local(rate))
     }
 
-    /// A limiter of a rate that other processes share, to be configured further.
+    /// Starts a limiter of a rate that other processes share, to be configured further.
     pub fn shared(quota: SharedQuota) -> RateLimiterBuilder {
         RateLimiterBuilder::new(Permits::Shared(quota))
     }
 
-    /// Lets no further call through for so long, in any clone; at most for the limit that
-    /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first. Where the quota is
-    /// [shared](Self::shared), the other processes are told to pause, too: by a task of the tokio runtime
-    /// that this is called in. Outside of one they are not told, and only clones pause.
+    /// Holds back all calls of all clones for so long, at most for the limit that
+    /// [`max_pause`](RateLimiterBuilder::max_pause) set. Then one goes first.
+    ///
+    /// If the quota is [shared](Self::shared), the other processes pause too. A task of the tokio
+    /// runtime that this is called in announces it to them; outside of one, only clones pause.
     ///
     /// It never shortens a pause that there is already. One of zero only makes one call go first.
     pub fn pause(&self, wait: Duration) {
+        if !self.shared.max_pause.is_zero() {
+            self.with_queue(|queue, now, wakes| self.pause_queue(queue, now, wait, wakes));
+        }
+    }
+
+    fn pause_queue(&self, queue: &mut Queue, now: Instant, wait: Duration, wakes: &mut Wakes) {
+        let until = now.checked_add(wait.min(self.shared.max_pause));
+        let until = until.unwrap_or(now);
+        if let Some(source) = queue.shared() {
+            source.paused(now, until);
+        }
+        queue.pause(until, now, wakes);
+    }
+
+    /// Lowers the rate after a refusal that names no time, of the request that had this `permit`.
+    pub(crate) fn refused(&self, permit: &Permit) {
         if self.shared.max_pause.is_zero() {
             return;
         }
-        let waker = self.with_turnstile(|turnstile, now| {
-            let until = now.checked_add(wait.min(self.shared.max_pause));
-            let until = until.unwrap_or(now);
-            if let Some(source) = turnstile.shared() {
-                source.paused(now, until);
+        self.with_queue(|queue, now, wakes| {
+            let successes = self.successes();
+            let found = &mut queue.schedule.found;
+            if found.refused(now, permit.epoch(), successes) {
+                self.pause_queue(queue, now, REFUSAL_PAUSE, wakes);
             }
-            turnstile.pause(until)
         });
-        wake(waker);
     }
 
-    /// Goes through at once where nobody waits, there is a permit, and it is before `deadline`.
-    pub(crate) fn try_enter(&self, deadline: Option<Instant>) -> Option<Entered> {
-        let probe = self.with_turnstile(|turnstile, now| {
+    /// Takes in a reply that asks for no pause.
+    pub(crate) fn passed(&self) {
+        if self.shared.is_probing.load(Ordering::Acquire) {
+            self.with_queue(|queue, now, wakes| {
+                queue.schedule.open();
+                queue.wake_first(now, wakes);
+            });
+        }
+    }
+
+    /// Counts a request that the server has served.
+    pub(crate) fn succeeded(&self) {
+        self.shared.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn successes(&self) -> u64 {
+        self.shared.successes.load(Ordering::Relaxed)
+    }
+
+    /// Takes a permit at once, if no call waits, there is one, and it is before `deadline`.
+    pub(crate) fn try_take(&self, deadline: Option<Instant>) -> Option<Permit> {
+        self.with_queue(|queue, now, wakes| {
             let in_time = deadline.is_none_or(|deadline| now < deadline);
-            in_time.then(|| turnstile.try_enter(now)).flatten()
-        })?;
-        Some(self.entered(probe))
+            let probe = in_time.then(|| queue.try_take(now, wakes)).flatten()?;
+            Some(self.permit(queue, probe, now, wakes))
+        })
     }
 
     /// A place in the line, which is taken when it is first polled.
-    pub(crate) fn place(&self) -> Place {
-        Place {
-            limiter: self.clone(),
-            ticket: None,
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket::new(self.clone())
+    }
+
+    pub(crate) fn permit(
+        &self,
+        queue: &mut Queue,
+        probe: Option<u64>,
+        now: Instant,
+        wakes: &mut Wakes,
+    ) -> Permit {
+        let found = &mut queue.schedule.found;
+        let epoch = found.epoch();
+        if found.took(now, self.successes()) {
+            queue.turns_come_earlier(wakes);
         }
+        Permit::new(epoch, probe.map(|number| (self.clone(), number)))
     }
 
-    fn entered(&self, probe: Option<u64>) -> Entered {
-        Entered(probe.map(|number| Probe {
-            limiter: self.clone(),
-            number,
-            learned: false,
-        }))
+    pub(crate) fn max_wait(&self) -> Option<Duration> {
+        self.shared.max_wait
     }
 
-    /// The clock is read under the lock, so that times never come out of order.
-    fn with_turnstile<T>(&self, act: impl FnOnce(&mut Turnstile, Instant) -> T) -> T {
-        let turnstile = &self.shared.turnstile;
-        let mut turnstile = turnstile.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = act(&mut turnstile, Instant::now());
-        let Some(quota) = &self.shared.quota else {
-            return result;
+    /// The clock is read under the lock, so that times never come out of order. Wakers are woken, and
+    /// tasks spawned, without it: either may come back here.
+    pub(crate) fn with_queue<T>(
+        &self,
+        act: impl FnOnce(&mut Queue, Instant, &mut Wakes) -> T,
+    ) -> T {
+        let mut wakes = Wakes::default();
+        let queue = &self.shared.queue;
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = act(&mut queue, Instant::now(), &mut wakes);
+        let is_probing = queue.schedule.is_probing();
+        self.shared.is_probing.store(is_probing, Ordering::Release);
+        let tasks = match &self.shared.quota {
+            Some(quota) => queue.shared().map(|source| (source.errands(), quota)),
+            None => None,
         };
-        let errands = turnstile.shared().map(SharedSource::errands);
-        drop(turnstile);
-        // Without the lock: a runtime that is being shut down gives up what it is given at once.
-        if let Some(errands) = &errands {
+        drop(queue);
+        if let Some((errands, quota)) = &tasks {
             run(errands, quota, || WeakLimiter(Arc::downgrade(&self.shared)));
         }
+        wakes.wake();
         result
     }
 
-    fn with(
+    pub(crate) fn with(
         source: Source,
         quota: Option<SharedQuota>,
         max_wait: Option<Duration>,
@@ -169,48 +224,39 @@ impl RateLimiter {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
-                turnstile: Mutex::new(Turnstile::new(source)),
+                queue: Mutex::new(Queue::new(source)),
+                is_probing: AtomicBool::new(false),
+                successes: AtomicU64::new(0),
                 max_wait,
                 max_pause,
                 quota,
             }),
         }
     }
-
-    #[cfg(test)]
-    fn with_source(
-        source: Box<dyn PermitSource>,
-        max_wait: Option<Duration>,
-        max_pause: Duration,
-    ) -> Self {
-        Self::with(Source::Scripted(source), None, max_wait, max_pause)
-    }
 }
 
-/// A limiter, for as long as somebody else has it.
+/// A limiter, for as long as it is used elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct WeakLimiter(Weak<Shared>);
 
 impl WeakLimiter {
     /// Takes in an answer of the backend, for which the first in line waits.
     pub(crate) fn answer<T>(&self, act: impl FnOnce(&mut SharedSource, Instant) -> T) -> Option<T> {
-        let limiter = self.upgrade()?;
-        let (result, waker) = limiter.with_turnstile(|turnstile, now| {
-            let result = turnstile.shared().map(|source| act(source, now));
-            (result, turnstile.take_first())
-        });
-        wake(waker);
-        result
+        self.upgrade()?.with_queue(|queue, now, wakes| {
+            let result = queue.shared().map(|source| act(source, now));
+            queue.wake_first(now, wakes);
+            result
+        })
     }
 
-    /// Looks at what is held, and whether somebody waits for it.
+    /// Looks at what is held, and whether a call waits for it.
     pub(crate) fn look<T>(
         &self,
         act: impl FnOnce(&mut SharedSource, bool, Instant) -> T,
     ) -> Option<T> {
-        self.upgrade()?.with_turnstile(|turnstile, now| {
-            let is_awaited = turnstile.is_awaited();
-            let source = turnstile.shared()?;
+        self.upgrade()?.with_queue(|queue, now, _| {
+            let is_awaited = queue.is_awaited();
+            let source = queue.shared()?;
             Some(act(source, is_awaited, now))
         })
     }
@@ -227,172 +273,6 @@ impl fmt::Debug for RateLimiter {
             .field("max_wait", &self.shared.max_wait)
             .field("max_pause", &self.shared.max_pause)
             .finish_non_exhaustive()
-    }
-}
-
-/// How a [`RateLimiter`] is made: see [`RateLimiter::builder`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct RateLimiterBuilder {
-    permits: Permits,
-    max_wait: Option<Duration>,
-    max_pause: Duration,
-}
-
-/// Where the permits come from.
-#[derive(Clone, Debug)]
-enum Permits {
-    Local(Rate),
-    Shared(SharedQuota),
-}
-
-impl RateLimiterBuilder {
-    fn new(permits: Permits) -> Self {
-        Self {
-            permits,
-            max_wait: None,
-            max_pause: DEFAULT_MAX_PAUSE,
-        }
-    }
-
-    /// No call waits for longer than this: it fails with [`RateLimited`](crate::RateLimited), at
-    /// once where that can be told. By default only the deadline of the call counts.
-    ///
-    /// At zero no call waits at all; what is too long for the clock is no limit.
-    pub fn max_wait(mut self, limit: Duration) -> Self {
-        self.max_wait = Some(limit);
-        self
-    }
-
-    /// No pause is longer than this, whatever the server asks for. By default a minute; a day is
-    /// the most.
-    ///
-    /// At zero there are no pauses. Where a quota is shared, one that another process was asked for is kept
-    /// to for 100 ms at the least, as nothing is granted until it ends: then the backend is asked again.
-    pub fn max_pause(mut self, limit: Duration) -> Self {
-        self.max_pause = limit;
-        self
-    }
-
-    /// The limiter.
-    #[must_use]
-    pub fn build(self) -> RateLimiter {
-        let now = Instant::now();
-        let max_pause = self.max_pause.min(LONGEST_PAUSE);
-        let (source, quota) = match self.permits {
-            Permits::Local(rate) => (Source::Local(Gcra::new(rate, now)), None),
-            Permits::Shared(quota) => {
-                let source = SharedSource::new(&quota, max_pause, now);
-                (Source::Shared(Box::new(source)), Some(quota))
-            }
-        };
-        RateLimiter::with(source, quota, self.max_wait, max_pause)
-    }
-}
-
-/// A place in the line in front of the turnstile. Dropped, it is given up.
-#[derive(Debug)]
-pub(crate) struct Place {
-    limiter: RateLimiter,
-    ticket: Option<u64>,
-}
-
-/// The answer to who has a [`Place`].
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Entered(Entered),
-    Wait {
-        at_least: Duration,
-        look_again: Option<Instant>,
-    },
-    /// See [`Turn::Refused`].
-    Refused(QuotaError, Duration),
-}
-
-impl Place {
-    pub(crate) fn max_wait(&self) -> Option<Duration> {
-        self.limiter.shared.max_wait
-    }
-
-    pub(crate) fn poll_enter(&mut self, cx: &mut Context<'_>) -> Answer {
-        // Dropped at the end of this function, outside of the lock.
-        let mut stale = None;
-        let ticket = &mut self.ticket;
-        let turn = self
-            .limiter
-            .with_turnstile(|turnstile, now| turnstile.poll_enter(ticket, now, cx, &mut stale));
-        match turn {
-            Turn::Enter(probe) => {
-                let entered = self.limiter.entered(probe);
-                self.leave();
-                Answer::Entered(entered)
-            }
-            Turn::Refused(error, wait) => {
-                self.leave();
-                Answer::Refused(error, wait)
-            }
-            Turn::Wait {
-                at_least,
-                look_again,
-            } => Answer::Wait {
-                at_least,
-                look_again,
-            },
-        }
-    }
-
-    fn leave(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let (own, next) = self
-                .limiter
-                .with_turnstile(|turnstile, _| turnstile.leave(ticket));
-            drop(own);
-            wake(next);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-/// Proof that a permit was taken.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Entered(Option<Probe>);
-
-impl Entered {
-    /// There is an answer that asks for no pause, or as much of one as there will be.
-    pub(crate) fn learned(mut self) {
-        if let Some(probe) = &mut self.0 {
-            probe.learned = true;
-        }
-    }
-}
-
-/// The call that goes first after a pause.
-#[derive(Debug)]
-struct Probe {
-    limiter: RateLimiter,
-    number: u64,
-    learned: bool,
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let (number, learned) = (self.number, self.learned);
-        wake(
-            self.limiter
-                .with_turnstile(|turnstile, now| turnstile.probe_is_back(number, learned, now)),
-        );
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

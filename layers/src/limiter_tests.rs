@@ -1,14 +1,15 @@
 use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::advance;
 
 use super::*;
+use crate::gcra::Gcra;
 use crate::permit_wait::PermitWait;
-use crate::turnstile::Decision;
+use crate::permits::{Decision, PermitSource};
 use crate::{BoxError, Call};
 
 /// Counts how often it is asked for a permit.
@@ -16,9 +17,9 @@ use crate::{BoxError, Call};
 struct Counting(Gcra, Arc<AtomicUsize>);
 
 impl PermitSource for Counting {
-    fn poll_permit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+    fn take_permit(&mut self, now: Instant) -> Decision {
         self.1.fetch_add(1, Ordering::SeqCst);
-        self.0.poll_permit(now, cx)
+        self.0.take_permit(now)
     }
 
     fn earliest(&self, now: Instant, ahead: usize) -> Duration {
@@ -26,20 +27,14 @@ impl PermitSource for Counting {
     }
 }
 
-/// Answers as it was told, and is pending after that: what asks another machine may be so.
+/// Answers as scripted, in order.
 #[derive(Debug, Default)]
-struct Remote(Arc<Mutex<(VecDeque<Decision>, Option<Waker>)>>);
+struct Scripted(Arc<Mutex<VecDeque<Decision>>>);
 
-impl PermitSource for Remote {
-    fn poll_permit(&mut self, _: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
-        let mut state = self.0.lock().expect("not poisoned");
-        match state.0.pop_front() {
-            Some(decision) => Poll::Ready(decision),
-            None => {
-                state.1 = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+impl PermitSource for Scripted {
+    fn take_permit(&mut self, _: Instant) -> Decision {
+        let next = self.0.lock().expect("not poisoned").pop_front();
+        next.expect("another decision")
     }
 
     fn earliest(&self, _: Instant, _: usize) -> Duration {
@@ -48,7 +43,8 @@ impl PermitSource for Remote {
 }
 
 fn limiter_of(source: impl PermitSource + 'static) -> RateLimiter {
-    RateLimiter::with_source(Box::new(source), None, DEFAULT_MAX_PAUSE)
+    let source = Source::Scripted(Box::new(source));
+    RateLimiter::with(source, None, None, Duration::from_secs(60))
 }
 
 fn wait(limiter: &RateLimiter) -> PermitWait {
@@ -60,7 +56,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 fn line(limiter: &RateLimiter) -> usize {
-    limiter.with_turnstile(|turnstile, _| turnstile.len())
+    limiter.with_queue(|queue, _, _| queue.len())
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +68,7 @@ async fn a_thousand_are_served_in_order_and_look_no_more_often_than_they_must() 
     for number in 0..1000 {
         let (limiter, done) = (limiter.clone(), done.clone());
         tokio::spawn(async move {
-            wait(&limiter).await.expect("a permit").learned();
+            wait(&limiter).await.expect("a permit").end();
             done.send((number, Instant::now())).expect("open");
         });
     }
@@ -89,47 +85,38 @@ async fn a_thousand_are_served_in_order_and_look_no_more_often_than_they_must() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_first_in_line_has_a_timer() {
+async fn each_waiter_has_a_timer_for_its_turn_or_for_the_one_ahead() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let mut waits: Vec<_> = (0..5).map(|_| Box::pin(wait(&limiter))).collect();
+    let started = Instant::now();
+    let mut waits: Vec<_> = (0..4).map(|_| Box::pin(wait(&limiter))).collect();
     for wait in &mut waits {
         let _ = poll(wait.as_mut());
     }
-    let timers: Vec<_> = waits.iter().map(|wait| wait.has_timer()).collect();
-    assert_eq!(timers, [false, true, false, false, false]);
-
-    // One with a deadline needs it for that.
-    let call = Call::new();
-    call.shorten_deadline(Instant::now() + Duration::from_secs(30));
-    let mut bounded = pin!(PermitWait::new(&limiter, call));
-    assert!(poll(bounded.as_mut()).is_pending());
-    assert!(bounded.has_timer());
+    let timers: Vec<_> = waits.iter().map(|wait| wait.timer()).collect();
+    let millis = |millis| Some(started + Duration::from_millis(millis));
+    assert_eq!(timers, [None, millis(1000), millis(1020), millis(2020)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_asks_elsewhere_fits_behind_the_turnstile() {
-    let remote = Remote::default();
-    let state = Arc::clone(&remote.0);
-    let limiter = limiter_of(remote);
-    let answer = |decision| {
-        let mut state = state.lock().expect("not poisoned");
-        state.0.push_back(decision);
-        state.1.take()
-    };
-    assert!(limiter.try_enter(None).is_none());
+async fn a_source_that_asks_elsewhere_is_asked_again_when_it_said_so() {
+    let source = Scripted::default();
+    let script = Arc::clone(&source.0);
+    let limiter = limiter_of(source);
+    let answer = |decision| script.lock().expect("not poisoned").push_back(decision);
+    let five = Duration::from_secs(5);
+    answer(Decision::Wait(five));
     let mut first = Box::pin(wait(&limiter));
     let mut second = task(wait(&limiter));
     assert!(poll(first.as_mut()).is_pending());
     assert!(second.poll().is_pending());
 
-    // The one who asked leaves before the answer comes; the next one finds it.
+    // The first leaves before the answer comes; the next one finds it.
     drop(first);
     assert!(second.is_woken());
+    answer(Decision::Wait(five));
     assert!(second.poll().is_pending());
-    let asked = answer(Decision::Wait(Duration::from_secs(5)));
-    asked.expect("the first in line").wake();
-    assert!(second.poll().is_pending());
-    advance(Duration::from_secs(5)).await;
+    advance(five).await;
+    assert!(second.is_woken());
     answer(Decision::Granted);
     assert!(second.poll().is_ready());
 }
@@ -168,50 +155,84 @@ impl<F: Future> Task<F> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_wakes_the_next_one_and_only_if_it_was_the_first() {
-    let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter(None);
-    let mut tasks: Vec<_> = (0..4).map(|_| task(wait(&limiter))).collect();
-    for task in &mut tasks {
-        assert!(task.poll().is_pending());
+async fn a_waiter_that_leaves_wakes_the_next_one_and_those_whose_turn_comes_earlier() {
+    for (calls, wakes_all) in [(1, true), (1000, false)] {
+        let limiter = RateLimiter::new(Rate::per_second(calls).expect("a rate"));
+        let _ = limiter.try_take(None);
+        let mut tasks: Vec<_> = (0..4).map(|_| task(wait(&limiter))).collect();
+        for task in &mut tasks {
+            assert!(task.poll().is_pending());
+        }
+        drop(tasks.remove(1));
+        for task in &mut tasks {
+            assert_eq!(task.is_woken(), wakes_all);
+            assert!(task.poll().is_pending());
+        }
+        drop(tasks.remove(0));
+        assert!(tasks[0].is_woken());
+        // Woken and dropped before it could look.
+        drop(tasks.remove(0));
+        assert!(tasks[0].is_woken());
+        advance(Duration::from_secs(1)).await;
+        assert!(tasks[0].poll().is_ready());
+        assert_eq!(line(&limiter), 0);
     }
-    drop(tasks.remove(1));
-    assert!(!tasks.iter().any(Task::is_woken));
-    drop(tasks.remove(0));
-    assert!(tasks[0].is_woken() && !tasks[1].is_woken());
-    // Woken and dropped before it could look.
-    drop(tasks.remove(0));
-    assert!(tasks[0].is_woken());
-    advance(Duration::from_secs(1)).await;
-    assert!(tasks[0].poll().is_ready());
-    assert_eq!(line(&limiter), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_later_does_not_overtake_one_whose_permit_is_there() {
+async fn a_thousand_that_leave_together_cost_one_pass_over_the_line() {
+    let limiter = RateLimiter::new(Rate::per_second(50).expect("a rate"));
+    let _ = limiter.try_take(None);
+    let leaving: Vec<_> = (0..1000).map(|_| Box::pin(wait(&limiter))).collect();
+    let mut leaving: Vec<_> = leaving.into_iter().map(task).collect();
+    let mut staying: Vec<_> = (0..1000).map(|_| task(wait(&limiter))).collect();
+    for task in &mut leaving {
+        assert!(task.poll().is_pending());
+    }
+    for task in &mut staying {
+        assert!(task.poll().is_pending());
+    }
+    drop(leaving);
+    for task in &mut staying {
+        assert_eq!(task.woken.0.load(Ordering::SeqCst), 1);
+        assert!(task.poll().is_pending());
+        task.woken.0.store(0, Ordering::SeqCst);
+    }
+    // Each has a timer for its own turn now, as those ahead may be held.
+    advance(Duration::from_millis(20)).await;
+    assert!(staying[0].poll().is_ready());
+    advance(Duration::from_millis(20 * 500 + 40)).await;
+    tokio::task::yield_now().await;
+    assert!(staying[500].is_woken());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_waiter_keeps_its_place_for_a_while() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter(None);
-    let mut first = task(wait(&limiter));
-    assert!(first.poll().is_pending());
-    advance(Duration::from_secs(5)).await;
-    assert!(limiter.try_enter(None).is_none());
-    assert!(task(wait(&limiter)).poll().is_pending());
-    assert!(first.poll().is_ready());
-    assert_eq!(line(&limiter), 0);
+    let _ = limiter.try_take(None);
+    for (late, keeps) in [(19, true), (21, false)] {
+        let mut first = task(wait(&limiter));
+        assert!(first.poll().is_pending());
+        advance(Duration::from_millis(1000 + late)).await;
+        let mut other = task(wait(&limiter));
+        assert_eq!(other.poll().is_pending(), keeps);
+        assert_eq!(first.poll().is_ready(), keeps);
+        assert_eq!(line(&limiter), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_begins_while_a_probe_is_out_wakes_who_waits_for_it() {
     let limiter = RateLimiter::new(Rate::per_second(1000).expect("a rate"));
     limiter.pause(Duration::ZERO);
-    let probe = limiter.try_enter(None).expect("the probe");
+    let probe = limiter.try_take(None).expect("the probe");
     let mut next = task(wait(&limiter));
     assert!(next.poll().is_pending());
     limiter.pause(Duration::from_secs(10));
     assert!(next.is_woken());
     assert!(next.poll().is_pending());
     // The probe of before has nothing to say about this pause.
-    probe.learned();
+    probe.end();
     assert!(next.poll().is_pending());
     advance(Duration::from_secs(10)).await;
     assert!(next.poll().is_ready());
@@ -227,7 +248,7 @@ impl Wake for Keeps {
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_comes_back_when_it_is_dropped_does_no_harm() {
     let limiter = RateLimiter::new(Rate::per_second(1).expect("a rate"));
-    let _ = limiter.try_enter(None);
+    let _ = limiter.try_take(None);
     let queued = || {
         let mut queued = Box::pin(wait(&limiter));
         assert!(poll(queued.as_mut()).is_pending());
@@ -257,7 +278,7 @@ async fn a_pause_is_no_longer_than_a_day_whatever_was_set() -> Result<(), BoxErr
         .build();
     limiter.pause(Duration::MAX);
     let started = Instant::now();
-    wait(&limiter).await?.learned();
-    assert_eq!(started.elapsed(), LONGEST_PAUSE);
+    wait(&limiter).await?.end();
+    assert_eq!(started.elapsed(), Duration::from_secs(24 * 3600));
     Ok(())
 }

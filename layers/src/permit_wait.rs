@@ -4,18 +4,19 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limiter::{Answer, Entered, Place};
+use crate::permit::{Permit, Ticket};
+use crate::queue::Admission;
 use crate::timeout::is_over;
 use crate::{BoxError, Call, RateLimited, RateLimiter};
 
 pin_project! {
     /// Waits for a permit, no longer than the call and the limiter allow.
     pub(crate) struct PermitWait {
-        place: Place,
+        ticket: Ticket,
         call: Call,
         started: Instant,
-        // There only while there is something to wake for: the next permit where this is the first
-        // in line, and the end of the wait.
+        // There only while there is something to wake for: the alarm of the ticket, and the end of
+        // the wait.
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -31,7 +32,7 @@ pin_project! {
 impl PermitWait {
     pub(crate) fn new(limiter: &RateLimiter, call: Call) -> Self {
         Self {
-            place: limiter.place(),
+            ticket: limiter.ticket(),
             call,
             started: Instant::now(),
             sleep: None,
@@ -39,17 +40,17 @@ impl PermitWait {
     }
 
     #[cfg(test)]
-    pub(crate) fn has_timer(&self) -> bool {
-        self.sleep.is_some()
+    pub(crate) fn timer(&self) -> Option<Instant> {
+        self.sleep.as_ref().map(Sleep::deadline)
     }
 }
 
 impl Future for PermitWait {
-    type Output = Result<Entered, BoxError>;
+    type Output = Result<Permit, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let max_wait = this.place.max_wait();
+        let max_wait = this.ticket.limiter().max_wait();
         let latest = max_wait.and_then(|limit| Some((limit, this.started.checked_add(limit)?)));
         loop {
             let deadline = this.call.deadline();
@@ -58,15 +59,12 @@ impl Future for PermitWait {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(this.call.expired().into()));
             }
-            let (at_least, look_again) = match this.place.poll_enter(cx) {
-                Answer::Entered(entered) => return Poll::Ready(Ok(entered)),
-                Answer::Refused(error, retry_after) => {
+            let (at_least, alarm) = match this.ticket.poll(cx) {
+                Admission::Granted(permit) => return Poll::Ready(Ok(permit)),
+                Admission::Refused(error, retry_after) => {
                     return Poll::Ready(Err(RateLimited::by_quota(error, retry_after).into()));
                 }
-                Answer::Wait {
-                    at_least,
-                    look_again,
-                } => (at_least, look_again),
+                Admission::Wait { at_least, alarm } => (at_least, alarm),
             };
             let now = Instant::now();
             let earliest = now.checked_add(at_least);
@@ -81,7 +79,7 @@ impl Future for PermitWait {
             {
                 return Poll::Ready(Err(RateLimited::by_max_wait(at_least, limit).into()));
             }
-            let ends = [look_again, deadline, latest.map(|(_, end)| end)];
+            let ends = [alarm, deadline, latest.map(|(_, end)| end)];
             let Some(next) = ends.into_iter().flatten().min() else {
                 this.sleep.set(None);
                 return Poll::Pending;

@@ -8,9 +8,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::limiter::Entered;
+use crate::permit::Permit;
 use crate::permit_wait::PermitWait;
-use crate::rate_limit_headers::pause;
+use crate::rate_limit_headers::{Ask, ask, is_success};
 use crate::{BoxError, Call, RateLimiter};
 
 /// Takes a permit of a [`RateLimiter`] for each request that passes, and makes it wait until there
@@ -46,21 +46,26 @@ use crate::{BoxError, Call, RateLimiter};
 /// ends at the deadline of the request's [`Call`], with a [`Timeout`](crate::Timeout) of scope
 /// [`Call`](crate::TimeoutScope::Call), or after the limiter's
 /// [`max_wait`](crate::RateLimiterBuilder::max_wait), with [`RateLimited`](crate::RateLimited).
-/// Where it can be told in advance that a request would wait for too long, it fails with
-/// `RateLimited` at once. One that waits no longer, for any reason, makes room for the next; one
-/// that nobody polls any more, but keeps, holds up those behind it.
+/// If the wait is known in advance to be too long, the request fails with `RateLimited` at once. A
+/// request that waits no longer, for any reason, makes room for the next. One whose future is held
+/// and not polled loses its place, and costs those behind it at most one permit and 100 ms.
 ///
 /// A reply pauses all clones of the limiter, for as long as it says but no longer than
-/// [`max_pause`](crate::RateLimiterBuilder::max_pause), where it
+/// [`max_pause`](crate::RateLimiterBuilder::max_pause), if it
 ///
-/// - has the status 429, or 503 with `Retry-After`;
-/// - says that nothing is left, by `RateLimit` (`r=0` or `remaining=0`), `RateLimit-Remaining: 0` or
-///   `X-RateLimit-Remaining: 0`. `Retry-After` counts first, then the longest reset, which in the
-///   last two may also be a time since 1970. Without any, the pause is a second.
+/// - has the status 429 and says for how long, by `Retry-After` or by a reset as below;
+/// - says that nothing is left of the quota and when there will be more: `RateLimit` with `r=0` and
+///   `t`, or with `remaining=0` and `reset`; `RateLimit-Remaining: 0` with `RateLimit-Reset`;
+///   `X-RateLimit-Remaining: 0` with `X-RateLimit-Reset`, which may also be a time since 1970 in
+///   seconds or milliseconds. The longest reset counts.
 ///
-/// What these headers say is worth nothing where it is negative or no number, and however large it
-/// is, it pauses for no more than `max_pause`. The reply itself, and any error, is handed on as it
-/// is: this layer repeats nothing.
+/// A 429 of one endpoint holds back all requests, since the quota is the key's. A 503 with
+/// `Retry-After` holds back none: it speaks of its own resource, and is a matter of
+/// [`RetryLayer`](crate::RetryLayer). After a 429 that names no time the limiter
+/// [finds the rate](RateLimiter) by itself.
+///
+/// A header that is negative or no number is ignored. The reply itself, and any error, is handed on
+/// as it is: this layer repeats nothing.
 ///
 /// The service below is called when it was ready, and stays so while a request waits.
 ///
@@ -116,13 +121,13 @@ where
         let limiter = self.limiter.clone();
         // Most find a permit at once. They need no clone of the service, no timer and no waker.
         // What has no time left does, to be told so.
-        if let Some(entered) = limiter.try_enter(call.deadline()) {
+        if let Some(permit) = limiter.try_take(call.deadline()) {
             call.record_permit_wait(Duration::ZERO);
             return RateLimitFuture {
                 limiter,
                 // Last, so that it is made where it stays.
                 state: State::Calling {
-                    entered: Some(entered),
+                    permit: Some(permit),
                     future: self.inner.call(request),
                 },
             };
@@ -158,7 +163,7 @@ pin_project! {
     enum State<S, R, F> {
         // Boxed, as what most calls need no room for.
         Waiting { waiting: Pin<Box<Waiting<S, R>>> },
-        Calling { #[pin] future: F, entered: Option<Entered> },
+        Calling { #[pin] future: F, permit: Option<Permit> },
     }
 }
 
@@ -184,30 +189,40 @@ where
             let calling = match this.state.as_mut().project() {
                 StateProjection::Waiting { waiting } => {
                     let waiting = waiting.as_mut().project();
-                    let entered = ready!(waiting.wait.poll(cx))?;
+                    let permit = ready!(waiting.wait.poll(cx))?;
                     let Some(request) = waiting.request.take() else {
                         return Poll::Pending;
                     };
                     State::Calling {
                         future: waiting.inner.call(request),
-                        entered: Some(entered),
+                        permit: Some(permit),
                     }
                 }
-                StateProjection::Calling { future, entered } => {
+                StateProjection::Calling { future, permit } => {
                     let outcome = ready!(future.poll(cx)).map_err(Into::into);
-                    if let Ok(reply) = &outcome
-                        && let Some(wait) = pause(reply.status(), reply.headers())
-                    {
-                        this.limiter.pause(wait);
-                    }
-                    if let Some(entered) = entered.take() {
-                        entered.learned();
+                    if let Some(permit) = permit.take() {
+                        if let Ok(reply) = &outcome {
+                            heed(this.limiter, &permit, reply);
+                        }
+                        permit.end();
                     }
                     return Poll::Ready(outcome);
                 }
             };
             this.state.set(calling);
         }
+    }
+}
+
+/// Takes in what `reply` says of the limit.
+fn heed<B>(limiter: &RateLimiter, permit: &Permit, reply: &http::Response<B>) {
+    if is_success(reply.status()) {
+        limiter.succeeded();
+    }
+    match ask(reply.status(), reply.headers()) {
+        Ask::Nothing => limiter.passed(),
+        Ask::Pause(wait) => limiter.pause(wait),
+        Ask::LowerRate => limiter.refused(permit),
     }
 }
 

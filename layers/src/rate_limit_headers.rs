@@ -5,12 +5,11 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::retry_after;
 use crate::retry_after::reply_time;
 
-/// How long to pause where the server does not say.
-const UNTOLD: Duration = Duration::from_secs(1);
+/// A reset above this is a time since 1970, in seconds: 2001, or a wait of more than 31 years.
+const SECONDS_FROM: u64 = 1_000_000_000;
 
-/// A reset above this is a time, in seconds since 1970 (this one is in 2001), and not a wait of
-/// more than 31 years.
-const EPOCH_FROM: u64 = 1_000_000_000;
+/// A reset above this is a time since 1970, in milliseconds: 1973, or the year 5138 in seconds.
+const MILLISECONDS_FROM: u64 = 100_000_000_000;
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static PAIRS: [(HeaderName, HeaderName); 2] = [
@@ -24,36 +23,54 @@ static PAIRS: [(HeaderName, HeaderName); 2] = [
     ),
 ];
 
-/// How long a reply asks to send nothing more; `None` where it does not ask.
+/// What a reply asks of a limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Nothing,
+    /// To send nothing more for so long.
+    Pause(Duration),
+    /// To send less often; it names no time.
+    LowerRate,
+}
+
+/// Whether the server has served the request: it counts for the rate that the server allows.
+pub(crate) fn is_success(status: StatusCode) -> bool {
+    status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error()
+}
+
+/// Reads from a reply how it asks to send less.
 ///
-/// It asks by the status 429, by 503 with `Retry-After`, or by a quota that has nothing left:
+/// It asks by the status 429, or by a quota that has nothing left and tells when there will be more:
 ///
 /// | header | meaning |
 /// |---|---|
 /// | `RateLimit: "default";r=0;t=30` | of each policy, what is left and the seconds until there is more |
 /// | `RateLimit: limit=100, remaining=0, reset=30` | the same, in an older draft |
 /// | `RateLimit-Remaining` and `RateLimit-Reset` | the same, older still |
-/// | `X-RateLimit-Remaining` and `X-RateLimit-Reset` | the same; the reset is seconds, or seconds since 1970 |
+/// | `X-RateLimit-Remaining` and `X-RateLimit-Reset` | the same; the reset is seconds, or seconds or milliseconds since 1970 |
 ///
-/// `Retry-After` wins over all of them, then the longest reset of a quota with nothing left counts;
-/// on a 429, one that does not tell what is left counts too. Without any, it is a second.
+/// `Retry-After` wins over all of them, but for that of a 503, which speaks of its own resource. Then
+/// the longest reset of a quota with nothing left counts; on a 429, one that does not tell what is
+/// left counts too.
 ///
-/// What is not a number is ignored, negative ones included, and a number that fits nowhere is the
+/// A value that is no number is ignored, negative ones included, and a number that fits nowhere is the
 /// longest wait that there is; of several values the worst counts. A reset since 1970 is compared
 /// with the reply's own `Date`; one in the past is zero.
-pub(crate) fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn ask(status: StatusCode, headers: &HeaderMap) -> Ask {
     let refused = status == StatusCode::TOO_MANY_REQUESTS;
-    if !refused && status != StatusCode::SERVICE_UNAVAILABLE && !tells_of_quotas(headers) {
-        return None;
+    if !refused && !tells_of_quotas(headers) {
+        return Ask::Nothing;
     }
     let quota = Quotas::of(refused, headers);
-    if !(refused || quota.used_up || status == StatusCode::SERVICE_UNAVAILABLE) {
-        return None;
+    if !refused && !quota.used_up {
+        return Ask::Nothing;
     }
-    match retry_after(headers) {
-        Some(wait) => Some(wait),
-        None if refused || quota.used_up => Some(quota.reset.unwrap_or(UNTOLD)),
-        None => None,
+    let of_resource = status == StatusCode::SERVICE_UNAVAILABLE;
+    let retry_after = retry_after(headers).filter(|_| !of_resource);
+    match retry_after.or(quota.reset) {
+        Some(wait) => Ask::Pause(wait),
+        None if refused => Ask::LowerRate,
+        None => Ask::Nothing,
     }
 }
 
@@ -142,10 +159,11 @@ impl Quota {
 }
 
 fn wait(reset: u64, headers: &HeaderMap) -> Duration {
-    let since = Duration::from_secs(reset);
-    if reset <= EPOCH_FROM || reset == u64::MAX {
-        return since;
-    }
+    let since = match reset {
+        ..=SECONDS_FROM | u64::MAX => return Duration::from_secs(reset),
+        ..=MILLISECONDS_FROM => Duration::from_secs(reset),
+        _ => Duration::from_millis(reset),
+    };
     match SystemTime::UNIX_EPOCH.checked_add(since) {
         Some(at) => at.duration_since(reply_time(headers)).unwrap_or_default(),
         None => since,

@@ -1,13 +1,12 @@
 //! What happens while the backend of a quota can't be asked.
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{QuotaError, WhenAway};
 use crate::gcra::Gcra;
-use crate::turnstile::{Decision, PermitSource};
+use crate::permits::{Decision, PermitSource};
 use crate::{Backoff, Rate};
 
 /// When a backend that is away is asked again.
@@ -102,12 +101,7 @@ impl Health {
     }
 
     /// What a call does meanwhile; with nothing where it waits for the answer that is to come.
-    pub(super) fn decide(
-        &mut self,
-        now: Instant,
-        is_asking: bool,
-        cx: &mut Context<'_>,
-    ) -> Option<Poll<Decision>> {
+    pub(super) fn decide(&mut self, now: Instant, is_asking: bool) -> Option<Decision> {
         let Away {
             error,
             retry_at,
@@ -115,18 +109,13 @@ impl Health {
             ..
         } = self.away.as_mut()?;
         match (self.policy, share) {
-            (WhenAway::LocalShare { .. }, Some(share)) => Some(share.poll_permit(now, cx)),
+            (WhenAway::LocalShare { .. }, Some(share)) => Some(share.take_permit(now)),
             (WhenAway::FailClosed, _) if is_asking => None,
             (WhenAway::FailClosed, _) => {
                 let retry_after = retry_at.saturating_duration_since(now);
-                Some(Poll::Ready(Decision::Unavailable(
-                    error.clone(),
-                    retry_after,
-                )))
+                Some(Decision::Unavailable(error.clone(), retry_after))
             }
-            (WhenAway::FailOpen | WhenAway::LocalShare { .. }, _) => {
-                Some(Poll::Ready(Decision::Granted))
-            }
+            (WhenAway::FailOpen | WhenAway::LocalShare { .. }, _) => Some(Decision::Granted),
         }
     }
 

@@ -17,7 +17,7 @@ pub use self::key::QuotaKey;
 use self::script::Units;
 use super::{InvalidQuota, Lease, LeaseRequest, QuotaBackend, QuotaError, QuotaNotice};
 use crate::Rate;
-use crate::limiter::LONGEST_PAUSE;
+use crate::limiter_builder::LONGEST_PAUSE;
 
 /// How much longer than it should a state is believed to be ahead, where a clock was set.
 const SLACK: Duration = Duration::from_secs(1);

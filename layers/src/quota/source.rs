@@ -3,7 +3,6 @@
 mod answer;
 mod watch;
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,7 +15,7 @@ use super::held::Held;
 use super::{LeaseRequest, QuotaError, QuotaFailure, SharedQuota};
 use crate::Rate;
 use crate::gcra::duration;
-use crate::turnstile::{Decision, PermitSource};
+use crate::permits::{Decision, PermitSource};
 
 /// For a limit of time that is too long for the clock.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -168,9 +167,9 @@ impl SharedSource {
     }
 
     /// There is nothing to do until there is an answer, or should be.
-    fn wait_for_answer(&self, now: Instant) -> Poll<Decision> {
+    fn wait_for_answer(&self, now: Instant) -> Decision {
         let until = self.asking.map_or(now, |asking| asking.until);
-        Poll::Ready(Decision::Wait(until.saturating_duration_since(now)))
+        Decision::Wait(until.saturating_duration_since(now))
     }
 
     /// What there is without asking anybody.
@@ -193,12 +192,12 @@ impl SharedSource {
         Some(decision)
     }
 
-    fn while_away(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+    fn while_away(&mut self, now: Instant) -> Decision {
         if self.health.is_due(now) {
             self.ask(now);
         }
         let is_asking = self.asking.is_some();
-        let decision = self.health.decide(now, is_asking, cx);
+        let decision = self.health.decide(now, is_asking);
         decision.unwrap_or_else(|| self.wait_for_answer(now))
     }
 
@@ -208,19 +207,19 @@ impl SharedSource {
 }
 
 impl PermitSource for SharedSource {
-    fn poll_permit(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Decision> {
+    fn take_permit(&mut self, now: Instant) -> Decision {
         self.give_up(now);
         if let Some(until) = self.paused_until {
             if until > now {
-                return Poll::Ready(Decision::Wait(until - now));
+                return Decision::Wait(until - now);
             }
             self.paused_until = None;
         }
         if let Some(decision) = self.look_at_held(now) {
-            return Poll::Ready(decision);
+            return decision;
         }
         if self.health.is_away() {
-            return self.while_away(now, cx);
+            return self.while_away(now);
         }
         self.ask(now);
         self.wait_for_answer(now)

@@ -14,6 +14,8 @@ use tower::{Layer, Service, ServiceExt};
 
 use crate::support::{Server, Transport, poll, request, secs, transport, typed};
 
+mod found;
+mod held;
 mod limits;
 mod line;
 mod pause;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limiter::LONGEST_PAUSE;
+use crate::limiter_builder::LONGEST_PAUSE;
 use crate::{QuotaError, QuotaFailure, Rate};
 
 pub(super) const SOURCE: &str = include_str!("script.lua");

@@ -22,15 +22,15 @@ async fn a_refusal_pauses_all_clones_and_one_goes_first_then() {
     let behind: Vec<_> = (0..10).map(|_| tokio::spawn(send(&service))).collect();
     let (_, respond) = server.next_request().await.expect("the probe");
     assert_eq!(paused.elapsed(), secs(20));
-    // The others wait for it, however long it takes.
-    sleep(secs(5)).await;
+    // The others wait for its answer.
+    sleep(MILLI * 900).await;
     assert!(arrived(&mut server).is_none());
     respond.send_response(reply(200, &[]));
     assert!(probe.await.expect("no panic").is_ok());
     for _ in &behind {
         answer(&mut server, reply(200, &[])).await;
     }
-    assert_eq!(paused.elapsed(), secs(25));
+    assert_eq!(paused.elapsed(), secs(20) + MILLI * 900);
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,19 +38,18 @@ async fn what_pauses_and_for_how_long() {
     let absurd = "1000000000000000000000000000000";
     for (status, lines, pause) in [
         (200, &[][..], None),
-        (429, &[], Some(1)),
         (429, &[("retry-after", "20")], Some(20)),
-        (429, &[("retry-after", absurd)], Some(60)),
-        (429, &[("retry-after", "-5")], Some(1)),
+        (429, &[("retry-after", absurd)], Some(20)),
         (503, &[], None),
-        (503, &[("retry-after", "20")], Some(20)),
+        // It speaks of its own resource.
+        (503, &[("retry-after", "20")], None),
         (200, &[("retry-after", "20")], None),
-        (200, &[("ratelimit", "\"a\";r=0;t=30")], Some(30)),
+        (200, &[("ratelimit", "\"a\";r=0;t=15")], Some(15)),
         (200, &[("ratelimit", "\"a\";r=1;t=30")], None),
         (
             200,
-            &[("ratelimit", "limit=9, remaining=0, reset=30")],
-            Some(30),
+            &[("ratelimit", "limit=9, remaining=0, reset=15")],
+            Some(15),
         ),
         (
             200,
@@ -58,12 +57,12 @@ async fn what_pauses_and_for_how_long() {
                 ("x-ratelimit-remaining", "0"),
                 ("x-ratelimit-reset", absurd),
             ],
-            Some(60),
+            Some(20),
         ),
         (
             200,
             &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "-9")],
-            Some(1),
+            None,
         ),
         (
             200,
@@ -71,7 +70,7 @@ async fn what_pauses_and_for_how_long() {
                 ("x-ratelimit-remaining", "0"),
                 ("x-ratelimit-reset", "99999999999"),
             ],
-            Some(60),
+            Some(20),
         ),
         (
             404,
@@ -105,7 +104,7 @@ async fn a_probe_that_is_refused_starts_the_next_pause() {
     let _replies: Vec<_> = (0..3).map(|_| tokio::spawn(send(&service))).collect();
     for (at, with) in [
         (10, reply(429, &[("retry-after", "5")])),
-        (15, reply(503, &[("retry-after", "5")])),
+        (15, reply(200, &[("ratelimit", "\"a\";r=0;t=5")])),
         (20, reply(500, &[])),
     ] {
         answer(&mut server, with).await;
@@ -126,12 +125,12 @@ async fn where_a_probe_is_dropped_the_next_one_goes_first() {
     let last = tokio::spawn(send(&service));
 
     let _unanswered = server.next_request().await.expect("the probe");
-    sleep(secs(1)).await;
+    sleep(MILLI * 400).await;
     assert!(arrived(&mut server).is_none());
     probe.abort();
     let (_, respond) = server.next_request().await.expect("the next one");
     // It is a probe as well.
-    sleep(secs(1)).await;
+    sleep(MILLI * 400).await;
     assert!(arrived(&mut server).is_none());
     // An error tells nothing of the limit, and the pause was over.
     respond.send_error("gone");
@@ -163,4 +162,62 @@ async fn pauses_are_bounded_never_shortened_and_can_be_turned_off() {
         assert!(reply.is_ok());
         assert_eq!(started.elapsed(), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_probe_holds_others_for_no_more_than_a_second() {
+    for drops in [false, true] {
+        let (transport, mut server) = transport();
+        let limiter = RateLimiter::new(rate(1000));
+        let service = RateLimitLayer::new(limiter.clone()).layer(transport);
+        limiter.pause(secs(10));
+        let started = Instant::now();
+        let probe = tokio::spawn(send(&service));
+        sleep(MILLI).await;
+        let _others: Vec<_> = (0..3).map(|_| tokio::spawn(send(&service))).collect();
+        let _unanswered = server.next_request().await.expect("the probe");
+        assert_eq!(started.elapsed(), secs(10));
+        let mut slow = Vec::new();
+        if drops {
+            // The next one does not begin a second of its own.
+            sleep(MILLI * 900).await;
+            probe.abort();
+            slow.push(server.next_request().await.expect("the next probe"));
+        }
+        let _unanswered = server.next_request().await.expect("another");
+        assert_eq!(started.elapsed(), secs(11));
+        let _unanswered = server.next_request().await.expect("another");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_answer_that_asks_for_no_pause_ends_the_wait_for_a_probe() {
+    let (transport, mut server) = transport();
+    let limiter = RateLimiter::new(rate(1000));
+    let service = RateLimitLayer::new(limiter.clone()).layer(transport);
+    let _earlier = tokio::spawn(send(&service));
+    let (_, earlier) = server.next_request().await.expect("one of before");
+    limiter.pause(secs(10));
+    let started = Instant::now();
+    let _replies: Vec<_> = (0..2).map(|_| tokio::spawn(send(&service))).collect();
+    let _unanswered = server.next_request().await.expect("the probe");
+    sleep(MILLI * 300).await;
+    earlier.send_response(reply(200, &[]));
+    let _other = server.next_request().await.expect("the other");
+    assert_eq!(started.elapsed(), secs(10) + MILLI * 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_shorten_a_pause() {
+    let (transport, mut server) = transport();
+    let limiter = RateLimiter::new(rate(1000));
+    let service = RateLimitLayer::new(limiter.clone()).layer(transport);
+    let _earlier = tokio::spawn(send(&service));
+    let (_, earlier) = server.next_request().await.expect("one of before");
+    limiter.pause(secs(10));
+    let started = Instant::now();
+    earlier.send_response(reply(200, &[]));
+    let _later = tokio::spawn(send(&service));
+    let _sent = server.next_request().await.expect("the later one");
+    assert_eq!(started.elapsed(), secs(10));
 }
