@@ -305,3 +305,26 @@ pub(crate) fn each_choice_is_kept_while_redis_is_away() {
         }
     });
 }
+
+pub(crate) fn each_runtime_has_a_connection_of_its_own() {
+    let server = Server::start();
+    let limiter = RateLimiter::from(
+        quota(&server, slow(), WhenAway::FailClosed).timeout(Duration::from_secs(5)),
+    );
+    let runtime = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime")
+    };
+    // The first one stands still from here on, and the second one ends.
+    let first = runtime();
+    for runtime in [&first, &runtime(), &runtime()] {
+        runtime.block_on(async {
+            for _ in 0..3 {
+                send(&limiter).await.expect("a permit");
+            }
+        });
+    }
+    first.block_on(async { send(&limiter).await.expect("a permit") });
+}

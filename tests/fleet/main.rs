@@ -86,6 +86,10 @@ const TESTS: &[Test] = &[
         away::each_choice_is_kept_while_redis_is_away,
     ),
     (
+        "each_runtime_has_a_connection_of_its_own",
+        away::each_runtime_has_a_connection_of_its_own,
+    ),
+    (
         "a_certificate_is_checked_against_the_roots",
         tls::a_certificate_is_checked_against_the_roots,
     ),

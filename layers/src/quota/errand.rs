@@ -71,7 +71,7 @@ fn span(quota: &SharedQuota) -> Span {
     span
 }
 
-/// A question for permits. Dropped before there is an answer, it has failed.
+/// A question for permits. Dropped before there is an answer, it is asked again on another runtime.
 struct Question {
     quota: SharedQuota,
     limiter: WeakLimiter,
@@ -96,7 +96,7 @@ impl Question {
         }
     }
 
-    /// Asks, and tells who is to look after what is held then. Dropped without an answer, it has failed.
+    /// Asks, and tells who is to look after what is held then.
     async fn ask(mut self) -> Option<Watcher> {
         self.sent = Instant::now();
         let quota = self.quota.clone();
@@ -171,10 +171,12 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        if self.is_open {
-            let detail = "the runtime that was to ask has stopped";
-            let error = QuotaError::new(QuotaFailure::Connection, detail);
-            self.finish(Err(error));
+        if self.is_open && std::thread::panicking() {
+            let detail = "the backend has panicked";
+            self.finish(Err(QuotaError::new(QuotaFailure::Other, detail)));
+        } else if self.is_open {
+            self.limiter
+                .answer(|source, now| source.unasked(self.number, now));
         }
         self.await_no_more();
     }

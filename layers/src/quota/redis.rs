@@ -42,8 +42,8 @@ const SLACK: Duration = Duration::from_secs(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Nothing is connected before the first permit is asked for; after that one connection is kept, on
-/// the runtime that asked, and made anew when it breaks, when three questions in a row were given up
+/// Nothing is connected before the first permit is asked for; after that one connection is kept for each
+/// runtime that asks, and made anew when it breaks, when three questions in a row were given up
 /// without an answer, or when its server takes no writes any more. So a name that is pointed to another
 /// server is followed.
 ///

@@ -54,7 +54,8 @@ const DEFAULT_HORIZON: Duration = Duration::from_secs(1);
 ///
 /// Questions are asked in tasks of the runtime that the call is polled on, which should go on running
 /// between calls. A call waits for answers no longer than until its own deadline, nor than twice the
-/// [`timeout`](Self::timeout), or four times where the runtime that asks stands still.
+/// [`timeout`](Self::timeout). If the runtime of the call that asked stands still, another call asks 100 ms
+/// after the timeout.
 ///
 /// A backend that has not answered in time is away, and calls do what [`WhenAway`] says. But it may have
 /// granted permits, so the answer is waited for in the background, for a minute at most and four at a time:

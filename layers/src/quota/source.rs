@@ -17,6 +17,9 @@ use crate::Rate;
 use crate::gcra::duration;
 use crate::permits::{Decision, PermitSource};
 
+/// How long after its limit a question is given up by others than the task that asks.
+const STILL: Duration = Duration::from_millis(100);
+
 /// For a limit of time that is too long for the clock.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,6 +46,8 @@ pub(crate) struct SharedSource {
     /// How long an answer is waited for before the question is given up.
     patience: Duration,
     asking: Option<Asking>,
+    /// Whether the last question came to nothing because of its runtime.
+    was_unasked: bool,
     questions: u64,
     /// How many answers are waited for though their questions were given up.
     awaited: u32,
@@ -86,9 +91,10 @@ impl SharedSource {
             demand: Demand::new(),
             paused_until: None,
             announced_until: None,
-            // Who asks has a limit of his own, and should come first.
-            patience: quota.timeout.saturating_mul(2).min(LONGEST_PATIENCE),
+            // The task that asks has a limit of its own, and should come first.
+            patience: quota.timeout.saturating_add(STILL).min(LONGEST_PATIENCE),
             asking: None,
+            was_unasked: false,
             questions: 0,
             awaited: 0,
             watcher: None,
@@ -158,10 +164,24 @@ impl SharedSource {
         self.errands.lease = Some((self.questions, request));
     }
 
-    /// Gives up a question that nobody answers.
+    /// Gives up a question that the task itself did not give up: its runtime stands still.
     fn give_up(&mut self, now: Instant) {
-        if self.asking.take_if(|asking| asking.until <= now).is_some() {
-            let detail = "the runtime that asked may stand still";
+        if let Some(asking) = self.asking.filter(|asking| asking.until <= now) {
+            self.unasked(asking.number, now);
+        }
+    }
+
+    /// Forgets the question of this number, whose runtime stands still or has ended. That says nothing of
+    /// the backend, so the next call asks on its own runtime; but if that does not answer either, it counts
+    /// as a failure, since there may be no runtime that could ask.
+    pub(super) fn unasked(&mut self, number: u64, now: Instant) {
+        if self
+            .asking
+            .take_if(|asking| asking.number == number)
+            .is_some()
+            && std::mem::replace(&mut self.was_unasked, true)
+        {
+            let detail = "the runtimes that asked stand still or have ended";
             self.fail(now, QuotaError::new(QuotaFailure::Timeout, detail));
         }
     }

@@ -7,41 +7,53 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
     Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 
 use super::{failure, script};
 use crate::{InvalidQuota, QuotaError, QuotaFailure};
 
 /// After so many questions in a row without an answer another connection is made: the other end may be
-/// gone without a word, or the runtime that drives this one may stand still.
+/// gone without a word.
 const MOST_UNANSWERED: u32 = 3;
+
+/// Of more runtimes than this, the connection that was made first is forgotten. It bounds what is left of
+/// runtimes that have ended.
+const MOST_RUNTIMES: usize = 256;
 
 pub(super) struct Connection {
     client: Client,
-    current: Mutex<Current>,
+    connections: Mutex<Connections>,
     script: Script,
     /// Whether the server has had the script once.
     has_script: AtomicBool,
 }
 
+/// One for each runtime: a connection is driven by the runtime on which it was made, and that may end or
+/// stand still.
 #[derive(Default)]
+struct Connections {
+    all: Vec<Current>,
+    /// How many were made.
+    made: u64,
+}
+
 struct Current {
-    manager: Option<ConnectionManager>,
-    /// How many there were before it: a question may outlast the connection that it went over.
+    runtime: Id,
+    manager: ConnectionManager,
+    /// A question may outlast the connection that it went over.
     number: u64,
     /// How many questions in a row were given up without an answer.
     unanswered: u32,
 }
 
-impl Current {
-    /// Makes room for another connection, unless that has been done since this one was the current one.
-    fn replace(&mut self, number: u64) {
-        if self.number == number {
-            *self = Self {
-                number: number.wrapping_add(1),
-                ..Self::default()
-            };
-        }
+impl Connections {
+    /// Makes room for another connection in place of this one.
+    fn forget(&mut self, number: u64) {
+        self.all.retain(|current| current.number != number);
+    }
+
+    fn number(&mut self, number: u64) -> Option<&mut Current> {
+        self.all.iter_mut().find(|current| current.number == number)
     }
 }
 
@@ -58,7 +70,7 @@ impl Connection {
         let client = Client::open(info).map_err(invalid)?;
         Ok(Self {
             client,
-            current: Mutex::default(),
+            connections: Mutex::default(),
             script: Script::new(script::SOURCE),
             has_script: AtomicBool::new(false),
         })
@@ -75,12 +87,13 @@ impl Connection {
         numbers: &[i64],
         mut may_repeat: bool,
     ) -> Result<(Vec<i64>, bool), QuotaError> {
-        if Handle::try_current().is_err() {
+        let Ok(runtime) = Handle::try_current() else {
             let detail = "it needs a tokio runtime";
             return Err(QuotaError::new(QuotaFailure::Connection, detail));
-        }
+        };
         loop {
-            let (manager, number, is_new) = self.manager().map_err(|error| self.failure(&error))?;
+            let manager = self.manager(runtime.id());
+            let (manager, number, is_new) = manager.map_err(|error| self.failure(&error))?;
             let unanswered = Unanswered(self, number);
             let answer = self.try_run(manager, key, question, numbers).await;
             unanswered.answered();
@@ -89,7 +102,7 @@ impl Connection {
                 Err(error) => self.failure(&error),
             };
             if failure::calls_for_another_connection(error.failure()) {
-                self.lock().replace(number);
+                self.lock().forget(number);
             }
             if is_new || !may_repeat || error.failure() != QuotaFailure::Connection {
                 return Err(error);
@@ -127,11 +140,12 @@ impl Connection {
         Ok((answer, is_sent_again && had_script))
     }
 
-    /// The connection, its number, and whether it is a new one.
-    fn manager(&self) -> Result<(ConnectionManager, u64, bool), RedisError> {
-        let mut current = self.lock();
-        if let Some(manager) = &current.manager {
-            return Ok((manager.clone(), current.number, false));
+    /// The connection of this runtime, its number, and whether it is a new one.
+    fn manager(&self, runtime: Id) -> Result<(ConnectionManager, u64, bool), RedisError> {
+        let mut connections = self.lock();
+        let mut all = connections.all.iter();
+        if let Some(current) = all.find(|current| current.runtime == runtime) {
+            return Ok((current.manager.clone(), current.number, false));
         }
         if let ConnectionAddr::TcpTls { .. } = self.client.get_connection_info().addr() {
             choose_crypto();
@@ -142,8 +156,18 @@ impl Connection {
             .set_connection_timeout(None)
             .set_response_timeout(None);
         let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        current.manager = Some(new.clone());
-        Ok((new, current.number, true))
+        connections.made = connections.made.wrapping_add(1);
+        let number = connections.made;
+        if connections.all.len() >= MOST_RUNTIMES {
+            connections.all.remove(0);
+        }
+        connections.all.push(Current {
+            runtime,
+            manager: new.clone(),
+            number,
+            unanswered: 0,
+        });
+        Ok((new, number, true))
     }
 
     fn failure(&self, error: &RedisError) -> QuotaError {
@@ -151,8 +175,9 @@ impl Connection {
         failure::of(error, settings.password())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        let connections = self.connections.lock();
+        connections.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -162,23 +187,21 @@ struct Unanswered<'a>(&'a Connection, u64);
 
 impl Unanswered<'_> {
     fn answered(self) {
-        let mut current = self.0.lock();
-        if current.number == self.1 {
+        if let Some(current) = self.0.lock().number(self.1) {
             current.unanswered = 0;
         }
-        drop(current);
         std::mem::forget(self);
     }
 }
 
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
-        let mut current = self.0.lock();
-        if current.number == self.1 {
+        let mut connections = self.0.lock();
+        if let Some(current) = connections.number(self.1) {
             current.unanswered = current.unanswered.saturating_add(1);
-        }
-        if current.unanswered >= MOST_UNANSWERED {
-            current.replace(self.1);
+            if current.unanswered >= MOST_UNANSWERED {
+                connections.forget(self.1);
+            }
         }
     }
 }

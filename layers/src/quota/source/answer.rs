@@ -37,6 +37,7 @@ impl SharedSource {
         answer: Result<&Lease, QuotaError>,
     ) -> Answered {
         let asked = self.asking.take_if(|asking| asking.number == number);
+        self.was_unasked &= asked.is_none();
         let mut answered = Answered {
             granted: 0,
             lapsed: 0,
