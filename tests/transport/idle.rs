@@ -75,10 +75,11 @@ impl Server {
         client.build().expect("a client")
     }
 
-    /// Lets the server act while this thread is busy.
+    /// Lets the server act while this thread is busy, for longer than between two calls in a row.
     fn act(&self) {
         self.act.send(()).expect("the server runs");
         self.acted.recv().expect("the server runs");
+        thread::sleep(BUSY / 10);
     }
 }
 

@@ -12,8 +12,11 @@ use super::driver::End;
 use super::line::Keep;
 use crate::transport::socket::{SocketHandle, Unread};
 
+/// The time after a reply within which a next call spares the look at the socket, which costs a system
+/// call. Bytes that follow a reply so soon were most often read along with it.
+const BACK_TO_BACK: Duration = Duration::from_micros(20);
 /// The time since the last request within which a connection for many calls counts as in use.
-const SHORT: Duration = Duration::from_micros(100);
+const IN_USE: Duration = Duration::from_millis(1);
 /// The time within which the task of a new connection reads the last of the handshake.
 const HANDSHAKE: Duration = Duration::from_millis(10);
 
@@ -121,14 +124,14 @@ impl Keep for Http1 {
         } else {
             SILENT
         };
-        self.sender.is_ready() && is_unread(&self.socket, expected)
+        self.sender.is_ready() && (unused < BACK_TO_BACK || is_unread(&self.socket, expected))
     }
 }
 
 /// What arrives on it may be for other calls.
 impl Keep for Http2 {
     fn is_usable(&self, unused: Duration) -> bool {
-        self.sender.is_ready() && (unused < SHORT || is_unread(&self.socket, OPEN))
+        self.sender.is_ready() && (unused < IN_USE || is_unread(&self.socket, OPEN))
     }
 }
 
