@@ -1,8 +1,12 @@
 //! Limits of requests: nginx's `limit_req`, which says nothing of when to come back.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
+use futures_util::stream;
 use http::StatusCode;
 use idpflare_management::layers::RetryPolicy;
+use idpflare_management::workflows::ImportUsers;
 use idpflare_management::*;
 
 use crate::nginx::{Nginx, Site};
@@ -20,6 +24,26 @@ fn limited(upstream: &Upstream, rate: &str, burst: &str, status: u16) -> Site {
         "limit_req zone=all {burst} nodelay; limit_req_status {status};
         limit_req_log_level info;"
     ))
+}
+
+pub(crate) async fn an_import_succeeds_as_a_whole_under_a_limit_without_a_hint() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::start(&limited(&upstream, "50r/s", "burst=5", 429));
+    let client = nginx.client(upstream.key(), |builder| builder);
+    let users = (0..500).map(|number| CreateUser::new(format!("user{number}@example.com")));
+    let start = Instant::now();
+    let report = ImportUsers::new(&client).run(stream::iter(users)).await;
+    let report = report.expect("no ledger");
+    let seconds = start.elapsed().as_secs_f64();
+    let rate = report.created as f64 / seconds;
+    println!(
+        "    {} created, {} failed, in {seconds:.1} s: {rate:.1}/s",
+        report.created, report.failed
+    );
+    assert!(report.is_complete(), "{report}");
+    assert_eq!(report.created, 500);
+    let total = upstream.fake.client().send(GetUserStats::new()).await;
+    assert_eq!(total.expect("stats").total, 500);
 }
 
 pub(crate) async fn a_503_of_a_limit_is_retried_for_reads_alone() {
@@ -59,4 +83,23 @@ pub(crate) async fn reads_outlast_a_503_of_a_limit() {
         outcome.expect("stats");
     }
     assert_eq!(upstream.requests().len(), 4);
+}
+
+/// A `Retry-After` of a 503 is for the resource that it comes from.
+pub(crate) async fn maintenance_of_one_endpoint_stops_no_other() {
+    let upstream = Upstream::start().await;
+    let site = Site::of(upstream.port())
+        .http2()
+        .with("location = /api/v1/users { add_header Retry-After 3600 always; return 503; }");
+    let nginx = Nginx::start(&site);
+    let client = nginx.client(upstream.key(), |builder| builder);
+    for _ in 0..5 {
+        let error = client
+            .send(ListUsers::new())
+            .await
+            .expect_err("maintenance");
+        assert_eq!(error.status(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+        client.send(GetUserStats::new()).await.expect("stats");
+    }
 }

@@ -42,6 +42,8 @@ const TESTS: &[(&str, fn())] = tests![
     connections::a_goaway_every_fifty_requests_fails_and_doubles_no_create,
     connections::bursts_beyond_the_requests_of_a_connection_succeed,
     connections::a_reload_under_load_fails_no_read,
+    limits::an_import_succeeds_as_a_whole_under_a_limit_without_a_hint,
+    limits::maintenance_of_one_endpoint_stops_no_other,
     limits::a_503_of_a_limit_is_retried_for_reads_alone,
     limits::reads_outlast_a_503_of_a_limit,
     sessions::creates_are_doubled_if_refused_streams_are_trusted,
