@@ -11,6 +11,7 @@ mod support;
 
 mod address_case;
 mod breaks;
+mod busy;
 mod csv_lines;
 mod faults;
 mod files;
