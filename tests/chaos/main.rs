@@ -2,7 +2,7 @@
 //! the fake knows: then what each caller was told is compared with what the server did.
 //!
 //! `IDPFLARE_CHAOS_OPERATIONS` says how many, 2,000 unless set; `IDPFLARE_CHAOS_SEED` chooses them. With
-//! the default pauses, backoff and budget, which take more time, it is a quarter of that.
+//! the default pauses, backoff and budget, which take more time, it is a tenth of that.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -56,7 +56,7 @@ async fn callers_are_told_what_the_server_did() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_are_told_what_the_server_did_with_the_default_pause_and_budget() {
-    run(number("IDPFLARE_CHAOS_OPERATIONS", 2_000) / 4, |unset| {
+    run(number("IDPFLARE_CHAOS_OPERATIONS", 2_000) / 10, |unset| {
         unset
     })
     .await;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 
 mod away;
+mod held;
 mod hostile;
 mod late;
 mod law;
