@@ -198,6 +198,7 @@ async fn headers_go_with_each_request() {
     let (client, capture) = capture();
     let options = CallOptions::new()
         .header("user-agent", "nightly-job/1.0")
+        .and_then(|options| options.header("accept", "application/vnd.idpflare+json"))
         .and_then(|options| options.header("x-request-id", "4f1c"))
         .and_then(|options| options.header("X-Request-ID", String::from("b7a0")))
         .expect("headers");
@@ -208,6 +209,8 @@ async fn headers_go_with_each_request() {
     let sent = capture.take();
     for request in &sent[..2] {
         assert_eq!(request.head.headers["user-agent"], "nightly-job/1.0");
+        let accept = &request.head.headers["accept"];
+        assert_eq!(accept, "application/vnd.idpflare+json");
         let ids: Vec<_> = request
             .head
             .headers
@@ -218,6 +221,7 @@ async fn headers_go_with_each_request() {
         assert_eq!(request.head.headers["authorization"], "Bearer idk_test");
     }
     assert_ne!(sent[2].head.headers["user-agent"], "nightly-job/1.0");
+    assert_eq!(sent[2].head.headers["accept"], "application/json");
     assert!(!sent[2].head.headers.contains_key("x-request-id"));
 }
 
