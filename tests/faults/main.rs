@@ -2,6 +2,7 @@
 
 mod file;
 mod kinds;
+mod maintenance;
 mod order;
 mod sockets;
 mod table;
