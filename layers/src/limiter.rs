@@ -1,7 +1,15 @@
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
+
+#[cfg(all(test, idpflare_loom))]
+use loom::sync::Mutex;
+#[cfg(all(test, idpflare_loom))]
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(not(all(test, idpflare_loom)))]
+use std::sync::Mutex;
+#[cfg(not(all(test, idpflare_loom)))]
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
@@ -276,6 +284,9 @@ impl fmt::Debug for RateLimiter {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, idpflare_loom))]
+#[path = "limiter_model.rs"]
+mod model;
+#[cfg(all(test, not(idpflare_loom)))]
 #[path = "limiter_tests.rs"]
 mod tests;

@@ -39,7 +39,7 @@ impl PermitWait {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(idpflare_loom)))]
     pub(crate) fn timer(&self) -> Option<Instant> {
         self.sleep.as_ref().map(Sleep::deadline)
     }

@@ -373,7 +373,7 @@ impl Queue {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(idpflare_loom)))]
     pub(crate) fn len(&self) -> usize {
         self.line.len()
     }

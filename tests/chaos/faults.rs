@@ -27,7 +27,8 @@ pub(crate) const KINDS: [FaultKind; 13] = [
     FaultKind::UnknownValues,
 ];
 
-pub(crate) fn script(seed: u64) -> FaultScript {
+/// Makes each fifth request fail. One of its refusals names the time of `refusal`.
+pub(crate) fn script(seed: u64, refusal: RetryAfter) -> FaultScript {
     let faults = [
         Fault::delay(SHORT),
         Fault::delay(TOO_LONG),
@@ -38,7 +39,7 @@ pub(crate) fn script(seed: u64) -> FaultScript {
         Fault::edge_page(StatusCode::BAD_GATEWAY),
         Fault::edge_page(StatusCode::BAD_GATEWAY).after_performing(),
         Fault::edge_page(StatusCode::from_u16(522).unwrap_or_default()),
-        Fault::too_many_requests(RetryAfter::Absent),
+        Fault::too_many_requests(refusal),
         Fault::too_many_requests(RetryAfter::Seconds(0)),
         Fault::too_many_requests(RetryAfter::HttpDate(0)),
         Fault::too_many_requests(RetryAfter::RateLimit(0)),
