@@ -53,8 +53,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `Host` is that of the URI, and the headers of the connection are its own: those that a request has
 /// are not sent.
 ///
-/// What it fails with is a [`TransportError`], which tells whether anything was sent, or a
-/// [`Timeout`](idpflare_layers::Timeout) of scope [`Connect`](idpflare_layers::TimeoutScope::Connect).
+/// What it fails with is a [`TransportError`](idpflare_layers::TransportError), which tells whether
+/// anything was sent, or a [`Timeout`](idpflare_layers::Timeout) of scope
+/// [`Connect`](idpflare_layers::TimeoutScope::Connect).
 ///
 /// | setting | default |
 /// |---|---|
