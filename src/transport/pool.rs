@@ -113,24 +113,42 @@ mod tests {
     use super::*;
     use crate::transport::tls;
 
-    #[tokio::test]
-    async fn servers_without_connections_are_not_kept() {
+    fn pool() -> Pool {
         let limit = Duration::from_secs(1);
         let tls = tls::Settings {
             needed: false,
             ..tls::Settings::default()
         };
         let connector = Connector::new(limit, tls, false).expect("a connector");
-        let pool = Pool::new(connector, limit, limit, 1);
-        let server = |number| {
-            let uri = format!("http://{number}.example/").parse().expect("a URI");
-            pool.server(&uri).expect("a server")
-        };
-        let used = server(0);
+        Pool::new(connector, limit, limit, 1)
+    }
+
+    fn server(pool: &Pool, number: usize) -> Arc<Server> {
+        let uri = format!("http://{number}.example/").parse().expect("a URI");
+        pool.server(&uri).expect("a server")
+    }
+
+    #[tokio::test]
+    async fn servers_without_connections_are_not_kept() {
+        let pool = pool();
+        let used = server(&pool, 0);
         for number in 1..10 * FEW_SERVERS {
-            server(number);
+            server(&pool, number);
         }
         assert!(pool.servers.lock().expect("no panic").len() <= FEW_SERVERS);
-        assert!(Arc::ptr_eq(&used, &server(0)));
+        assert!(Arc::ptr_eq(&used, &server(&pool, 0)));
+    }
+
+    #[test]
+    fn runtimes_that_ended_leave_no_servers() {
+        let pool = pool();
+        for _ in 0..10 {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime").block_on(async {
+                let first = server(&pool, 0);
+                assert!(Arc::ptr_eq(&first, &server(&pool, 0)));
+            });
+        }
+        assert_eq!(pool.servers.lock().expect("no panic").len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request, Version};
 use http_body_util::Full;
 use idpflare_management::layers::{Delivery, TransportError, find_source};
@@ -129,6 +130,20 @@ async fn a_request_that_can_go_to_no_server_is_refused() {
         let source = std::error::Error::source(error).expect("a source");
         assert!(source.to_string().contains(why), "{source}");
     }
+}
+
+#[test]
+fn a_call_outside_of_a_runtime_is_refused() {
+    let transport = Transport::builder().without_tls().build();
+    let request = Request::get("http://idp.example/").body(Full::<Bytes>::default());
+    let transport = transport.expect("a transport");
+    let reply = transport
+        .oneshot(request.expect("a request"))
+        .now_or_never();
+    let error = reply.expect("it does not wait").expect_err("it is refused");
+    let error = find_source::<TransportError>(&*error).expect("it is typed");
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert!(error.is_permanent());
 }
 
 /// A connection lives and dies with the runtime of the call that made it.

@@ -219,3 +219,21 @@ fn is_starved(error: &BoxError) -> bool {
             || code.is_some_and(|code| NO_DESCRIPTOR.contains(&code))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use idpflare_layers::TransportError;
+
+    use super::*;
+
+    #[test]
+    fn a_process_without_descriptors_or_ports_is_starved() {
+        let of = |error: io::Error| is_starved(&TransportError::connect(error.into()).into());
+        assert!(of(io::ErrorKind::AddrNotAvailable.into()));
+        #[cfg(unix)]
+        for code in [23, 24] {
+            assert!(of(io::Error::from_raw_os_error(code)));
+        }
+        assert!(!of(io::ErrorKind::ConnectionRefused.into()));
+    }
+}
