@@ -12,8 +12,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use idpflare_management::layers::{
-    ApiKey, ApiKeyLayer, BoxError, CollectError, DeadlineLayer, DeliveryLayer, Origin, RetryPolicy,
-    TransportError,
+    ApiKey, ApiKeyLayer, BoxError, CollectError, DeadlineLayer, DeliveryLayer, Origin, Rate,
+    RateLimiter, RetryPolicy, TransportError,
 };
 use idpflare_management::*;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
@@ -427,13 +427,19 @@ async fn a_reply_over_the_limit_keeps_its_head() {
 
 /// A client whose service plays these outcomes, one an attempt.
 fn playing(outcomes: impl IntoIterator<Item = Result<Mock, BoxError>>) -> Client {
+    playing_with(outcomes, |builder| builder)
+}
+
+fn playing_with(
+    outcomes: impl IntoIterator<Item = Result<Mock, BoxError>>,
+    settings: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Client {
     let outcomes = Arc::new(Mutex::new(outcomes.into_iter().collect::<VecDeque<_>>()));
     let service = service_fn(move |_: Request<Full<Bytes>>| {
         let next = outcomes.lock().expect("not poisoned").pop_front();
         std::future::ready(next.expect("no more attempts than that"))
     });
-    Client::builder("https://idp.example.com")
-        .api_key("idk_test")
+    settings(Client::builder("https://idp.example.com").api_key("idk_test"))
         .build_with(service)
         .expect("a client")
 }
@@ -442,13 +448,15 @@ fn playing(outcomes: impl IntoIterator<Item = Result<Mock, BoxError>>) -> Client
 async fn what_the_server_said_outlives_an_attempt_that_was_not_made() {
     // Nothing is left, for longer than the call has.
     let quota = [("ratelimit", "\"d\";r=0;t=60"), ("cf-ray", "8c1f-LHR")];
-    let client = playing([Ok(reply(502, &quota, "<html>"))]);
+    let patient = RateLimiter::builder(Rate::MAX).max_pause(Duration::from_secs(60));
+    let outcomes = [Ok(reply(502, &[], "<html>")), Ok(reply(429, &quota, "{}"))];
+    let client = playing_with(outcomes, |builder| builder.rate_limit(patient.build()));
     let error = client
         .send(DeleteUser::new("u"))
         .await
         .expect_err("no time for another attempt");
     assert_eq!(error.kind(), ErrorKind::RateLimited);
-    assert_eq!(error.status(), Some(StatusCode::BAD_GATEWAY));
+    assert_eq!(error.status(), Some(StatusCode::TOO_MANY_REQUESTS));
     assert_eq!(error.request_id(), Some("8c1f-LHR"));
     assert_eq!(error.delivery(), Delivery::Unknown);
     let retry_after = error.retry_after().expect("the limiter's");
@@ -460,7 +468,7 @@ async fn what_the_server_said_outlives_an_attempt_that_was_not_made() {
     );
     assert!(
         text.ends_with(
-            "(an earlier attempt: 502 Bad Gateway; it may have taken effect; request 8c1f-LHR)"
+            "(an earlier attempt: 429 Too Many Requests; 2 attempts; it may have taken effect; request 8c1f-LHR)"
         ),
         "{text}"
     );
