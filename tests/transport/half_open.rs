@@ -127,7 +127,7 @@ async fn client_of_silent_http2(silence: Silence) -> (ClientBuilder, Transport, 
 #[tokio::test]
 async fn the_next_attempt_goes_over_another_connection() {
     let (client, arrivals) = client_of_http1().await;
-    let client = client.retry(quick(3)).attempt_timeout(SHORT);
+    let client = client.retry(quick(2)).attempt_timeout(SHORT);
     let client = client.build().expect("a client");
     for _ in 0..2 {
         client.send(GetUserStats::new()).await.expect("stats");
@@ -135,7 +135,7 @@ async fn the_next_attempt_goes_over_another_connection() {
     assert_eq!(take(&arrivals), [0, 0, 1], "HTTP/1.1");
 
     let (client, transport, arrivals) = client_of_http2().await;
-    let client = client.retry(quick(3)).attempt_timeout(SHORT);
+    let client = client.retry(quick(2)).attempt_timeout(SHORT);
     let client = client.build_with(transport).expect("a client");
     for _ in 0..2 {
         client.send(GetUserStats::new()).await.expect("stats");
@@ -146,7 +146,7 @@ async fn the_next_attempt_goes_over_another_connection() {
 #[tokio::test]
 async fn also_where_the_silence_comes_after_the_head() {
     let (client, transport, arrivals) = client_of_silent_http2(Silence::InBody).await;
-    let client = client.retry(quick(3)).attempt_timeout(SHORT);
+    let client = client.retry(quick(2)).attempt_timeout(SHORT);
     let client = client.build_with(transport).expect("a client");
     for _ in 0..2 {
         client.send(GetUserStats::new()).await.expect("stats");
