@@ -1,4 +1,4 @@
-//! Which connections there are, and who uses them.
+//! The connections that are there, and the calls that use them.
 //!
 //! hyper-util's client does this, too. But there each call that finds no connection makes one, although
 //! over HTTP/2 one is enough for all; a caller learns only through a channel for each call that its
@@ -45,8 +45,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `connect_timeout` is how long a call may take to come to a connection, `idle_timeout` how long
-    /// one is kept that nobody uses, `max_connections` how many there are to a server in a runtime.
+    /// `connect_timeout` limits the time until a call has a connection, `idle_timeout` the time for which
+    /// an unused one is kept, `max_connections` their number to a server in a runtime.
     pub(super) fn new(
         connector: Connector,
         connect_timeout: Duration,
@@ -90,7 +90,7 @@ impl Pool {
     pub(super) async fn lease(&self, server: &Arc<Server>) -> Result<Lease, BoxError> {
         match server.take() {
             Some(lease) => Ok(lease),
-            // Boxed, as what most calls need no room for.
+            // Boxed, since most calls need no room for it.
             None => {
                 let dialer = Arc::clone(&self.dialer);
                 let server = Arc::clone(server);

@@ -21,7 +21,7 @@ pub(super) struct Socket(Arc<Mutex<Stream>>);
 #[derive(Clone)]
 pub(super) struct SocketHandle(Weak<Mutex<Stream>>);
 
-/// What has arrived on a connection, and was not read yet.
+/// The state of a connection as the system knows it, before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
     Nothing,

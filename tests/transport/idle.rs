@@ -20,7 +20,7 @@ const USER: &str = r#"{"id":"usr_1","email":"a@b.c","email_verified":false,"loca
 
 const BUSY: Duration = Duration::from_millis(2);
 
-/// What a server does with a connection that is idle, when it is told to.
+/// The act of a server on an idle connection, when a test asks for it.
 #[derive(Clone, Copy)]
 enum Act {
     Answers,

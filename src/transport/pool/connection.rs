@@ -128,7 +128,7 @@ impl Keep for Http1 {
     }
 }
 
-/// What arrives on it may be for other calls.
+/// Bytes that arrive on it may be for other calls.
 impl Keep for Http2 {
     fn is_usable(&self, unused: Duration) -> bool {
         self.sender.is_ready() && (unused < IN_USE || is_unread(&self.socket, OPEN))

@@ -77,7 +77,7 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
         self.change(Line::disconnected);
     }
 
-    /// Does what time asks for, and returns whether calls wait.
+    /// Passes late claims on, and returns whether calls wait.
     pub(super) fn tick(&self) -> bool {
         self.change(Line::tick)
     }
@@ -123,7 +123,7 @@ impl<E: Keep, S: Keep + Clone> Place<E, S> {
             .change(|line, now, wakers| line.poll(ticket, is_dialing, waker, now, wakers))
     }
 
-    /// What identifies it, as long as it is in line.
+    /// Its number in line; a waiter that was passed by gets another one.
     pub(super) fn ticket(&self) -> Option<u64> {
         self.ticket
     }

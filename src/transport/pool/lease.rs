@@ -138,8 +138,8 @@ fn is_unsent(error: &hyper::Error) -> bool {
             .is_some_and(|error| error.is_remote() && error.is_go_away())
 }
 
-/// Returns whether the connection may serve others after this error. Any other error ends it, and what is
-/// sent again must not meet it while it ends.
+/// Returns whether the connection may serve others after this error. Any other error ends it, and a
+/// repeated request must not meet it while it ends.
 fn is_of_one_stream(error: &hyper::Error) -> bool {
     find_source::<h2::Error>(error).is_some_and(|error| !error.is_io() && !error.is_go_away())
 }

@@ -128,7 +128,7 @@ impl Server {
         next
     }
 
-    /// Does what time asks for, and returns whether calls wait.
+    /// Passes late claims on, and returns whether calls wait.
     pub(super) fn tick(&self) -> bool {
         if self.connections.tick() {
             return true;

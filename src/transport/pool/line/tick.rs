@@ -1,4 +1,4 @@
-//! What time asks for.
+//! Changes that come with time.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) const RECOVERY: Duration = Duration::from_secs(1);
 const COST_OF_WAKING: Duration = Duration::from_micros(20);
 
 impl<E: Keep, S: Keep + Clone> Line<E, S> {
-    /// Does what time asks for, every [`CLAIM`]. Returns whether there are waiters.
+    /// Passes late claims on; runs every [`CLAIM`]. Returns whether there are waiters.
     ///
     /// - Waiters with late claims leave the line. Then all others are woken: those that are not polled
     ///   until the next time leave it as well, so that many held calls delay the others no more than one.

@@ -15,7 +15,7 @@ pub(super) struct Called {
     pub(super) is_dialing: bool,
 }
 
-/// What a waiter is called for.
+/// The reason for which a waiter is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// A free connection.
