@@ -91,8 +91,9 @@ async fn what_differs_is_told() {
         ),
         (
             GetUser::new("..").into(),
-            "POST /api/v1/users (createUser) came, where getUser (which can't be sent: user_id is \
-             \"..\", which URL parsers take for another path) was expected: it is another operation",
+            "POST /api/v1/users (createUser) came, where getUser (which can't be sent: user_id is a \
+             dot segment: \"..\" could reach another operation; pass an id as the server returned \
+             it) was expected: it is another operation",
         ),
         (
             first().into(),
