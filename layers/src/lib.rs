@@ -118,6 +118,7 @@ mod retry_override;
 mod retry_policy;
 mod retry_progress;
 mod schedule;
+mod source;
 mod span_future;
 mod status;
 mod timeout;

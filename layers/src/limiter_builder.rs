@@ -3,8 +3,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::gcra::Gcra;
-use crate::permits::Source;
 use crate::quota::SharedSource;
+use crate::source::Source;
 use crate::{Rate, RateLimiter, SharedQuota};
 
 /// The longest pause by default: shorter than a client's deadline, so that the first calls of a pause

@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::QuotaError;
-use crate::gcra::Gcra;
-use crate::quota::SharedSource;
 
 /// A source of permits, asked for one at a time.
 pub(crate) trait PermitSource: fmt::Debug + Send {
@@ -26,33 +24,4 @@ pub(crate) enum Decision {
     Wait(Duration),
     /// Whether there is one can't be said, and will not be asked again within this time.
     Unavailable(QuotaError, Duration),
-}
-
-/// All sources. The local one is asked without a detour, as nearly every call does so.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Local(Gcra),
-    Shared(Box<SharedSource>),
-    #[cfg(test)]
-    Scripted(Box<dyn PermitSource>),
-}
-
-impl PermitSource for Source {
-    fn take_permit(&mut self, now: Instant) -> Decision {
-        match self {
-            Self::Local(source) => source.take_permit(now),
-            Self::Shared(source) => source.take_permit(now),
-            #[cfg(test)]
-            Self::Scripted(source) => source.take_permit(now),
-        }
-    }
-
-    fn earliest(&self, now: Instant, ahead: usize) -> Duration {
-        match self {
-            Self::Local(source) => source.earliest(now, ahead),
-            Self::Shared(source) => source.earliest(now, ahead),
-            #[cfg(test)]
-            Self::Scripted(source) => source.earliest(now, ahead),
-        }
-    }
 }

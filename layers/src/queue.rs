@@ -32,9 +32,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::QuotaError;
-use crate::permits::Source;
 use crate::quota::SharedSource;
 use crate::schedule::{Look, Schedule};
+use crate::source::Source;
 
 /// How long after its first alarm a waiter keeps its place without being polled.
 const GRACE: Duration = Duration::from_millis(20);

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::QuotaError;
 use crate::found_rate::FoundRate;
-use crate::permits::{Decision, PermitSource, Source};
+use crate::permits::{Decision, PermitSource};
+use crate::source::Source;
 
 /// How long after a pause others wait at most for the answer to a probe.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
