@@ -28,6 +28,8 @@ struct Limits {
     delay: Duration,
     /// The same on the first connection.
     first_delay: Duration,
+    /// The time from the last request to GOAWAY.
+    goaway_delay: Duration,
 }
 
 impl Limits {
@@ -37,6 +39,7 @@ impl Limits {
             streams,
             delay,
             first_delay: delay,
+            goaway_delay: Duration::ZERO,
         }
     }
 }
@@ -131,7 +134,16 @@ async fn serve(stream: Stream, limits: Limits, counts: &Counts) -> std::io::Resu
                 accepted.insert(id);
                 if taken == limits.requests {
                     let no_error = [id.to_be_bytes(), [0; 4]].concat();
-                    send(frame(GOAWAY, 0, 0, &no_error));
+                    let goaway = frame(GOAWAY, 0, 0, &no_error);
+                    if limits.goaway_delay.is_zero() {
+                        send(goaway);
+                    } else {
+                        let sender = sender.clone();
+                        tokio::spawn(async move {
+                            tokio::time::sleep(limits.goaway_delay).await;
+                            let _ = sender.send(goaway);
+                        });
+                    }
                 }
             }
             _ => {}
@@ -229,6 +241,8 @@ async fn streams_that_the_server_may_not_allow_wait_for_its_settings() {
 async fn a_call_without_a_reply_does_not_hold_those_above_a_goaway() {
     let mut limits = Limits::new(1, 128, Duration::ZERO);
     limits.first_delay = Duration::from_secs(600);
+    // The second request comes before it.
+    limits.goaway_delay = Duration::from_millis(300);
     let (client, counts) = connected(limits).await;
     let mut held = Box::pin(client.send(CreateUser::new("a@b.c")));
     while counts.performed.load(Ordering::SeqCst) == 0 {
