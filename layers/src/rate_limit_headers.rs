@@ -55,7 +55,7 @@ pub(crate) fn is_success(status: StatusCode) -> bool {
 ///
 /// A value that is no number is ignored, negative ones included, and a number that fits nowhere is the
 /// longest wait that there is; of several values the worst counts. A reset since 1970 is compared
-/// with the reply's own `Date`; one in the past is zero.
+/// with the reply's own `Date`; one in the past is zero, which on a 429 counts as no reset.
 pub(crate) fn ask(status: StatusCode, headers: &HeaderMap) -> Ask {
     let refused = status == StatusCode::TOO_MANY_REQUESTS;
     if !refused && !tells_of_quotas(headers) {
@@ -67,7 +67,9 @@ pub(crate) fn ask(status: StatusCode, headers: &HeaderMap) -> Ask {
     }
     let of_resource = status == StatusCode::SERVICE_UNAVAILABLE;
     let retry_after = retry_after(headers).filter(|_| !of_resource);
-    match retry_after.or(quota.reset) {
+    // A 429 whose reset has passed says nothing of when to come back.
+    let reset = quota.reset.filter(|wait| !(refused && wait.is_zero()));
+    match retry_after.or(reset) {
         Some(wait) => Ask::Pause(wait),
         None if refused => Ask::LowerRate,
         None => Ask::Nothing,
