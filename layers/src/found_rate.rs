@@ -186,3 +186,24 @@ impl FoundRate {
             .checked_div(recent.saturating_mul(7))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_that_is_not_used_does_not_grow() {
+        let mut found = FoundRate::default();
+        let mut now = Instant::now();
+        assert!(found.refused(now, found.epoch(), 0));
+        for successes in 1..20 {
+            let is_used = successes % 2 == 0;
+            if is_used {
+                assert!(!found.wait(now).is_zero(), "it comes before its time");
+            }
+            now += Duration::from_secs(2);
+            assert_eq!(found.wait(now), Duration::ZERO);
+            assert_eq!(found.took(now, successes), is_used, "{successes}");
+        }
+    }
+}
