@@ -126,6 +126,7 @@ mod timeout;
 mod trace_context;
 mod transport_error;
 mod unsent;
+mod wakes;
 
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]

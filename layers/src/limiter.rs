@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use crate::found_rate::REFUSAL_PAUSE;
 use crate::limiter_builder::{Permits, RateLimiterBuilder};
 use crate::permit::{Permit, Ticket};
-use crate::queue::{Queue, Wakes};
+use crate::queue::Queue;
 use crate::quota::{SharedSource, give_back_later, run};
 use crate::source::Source;
+use crate::wakes::Wakes;
 use crate::{Rate, SharedQuota};
 
 /// Keeps calls within a [`Rate`], in the order in which they came, and pauses them when the server

@@ -35,6 +35,7 @@ use crate::QuotaError;
 use crate::quota::SharedSource;
 use crate::schedule::{Look, Schedule};
 use crate::source::Source;
+use crate::wakes::Wakes;
 
 /// How long after its first alarm a waiter keeps its place without being polled.
 const GRACE: Duration = Duration::from_millis(20);
@@ -98,31 +99,6 @@ impl<P> Admission<P> {
     }
 }
 
-/// Wakers to wake, and one to drop, once the lock is released.
-#[derive(Debug, Default)]
-pub(crate) struct Wakes {
-    next: Option<Waker>,
-    others: Vec<Waker>,
-    discarded: Option<Waker>,
-}
-
-impl Wakes {
-    fn add(&mut self, waker: Option<Waker>) {
-        let Some(waker) = waker else { return };
-        if self.next.is_none() {
-            self.next = Some(waker);
-        } else {
-            self.others.push(waker);
-        }
-    }
-
-    pub(crate) fn wake(self) {
-        for waker in self.next.into_iter().chain(self.others) {
-            waker.wake();
-        }
-    }
-}
-
 impl Queue {
     pub(crate) fn new(source: Source) -> Self {
         Self {
@@ -168,7 +144,7 @@ impl Queue {
                 }
             };
             if let Some(own) = ticket.take() {
-                wakes.discarded = self.line.remove(&own).and_then(|waiter| waiter.waker);
+                wakes.discard(self.line.remove(&own).and_then(|waiter| waiter.waker));
                 self.wake_first(now, wakes);
             }
             return admission;
@@ -198,7 +174,7 @@ impl Queue {
         let waker = match before {
             Some(waker) if waker.will_wake(cx.waker()) => waker,
             stale => {
-                wakes.discarded = stale;
+                wakes.discard(stale);
                 cx.waker().clone()
             }
         };
@@ -222,7 +198,7 @@ impl Queue {
         let Some(waiter) = self.line.remove(&ticket) else {
             return;
         };
-        wakes.discarded = waiter.waker;
+        wakes.discard(waiter.waker);
         let is_last = self
             .line
             .last_key_value()

@@ -34,28 +34,71 @@ fn fates() -> impl Strategy<Value = Vec<(u64, Fate)>> {
     prop::collection::vec((gap, fate), 1..60)
 }
 
+/// A pause of the limiter, and how long the probe takes after it.
+#[derive(Clone, Copy, Debug)]
+struct Paused {
+    at: Duration,
+    time: Duration,
+    probe_takes: Duration,
+}
+
+impl Paused {
+    fn new(at: u64, time: u64, has_slow_probe: bool) -> Self {
+        Self {
+            at: Duration::from_millis(at),
+            time: Duration::from_millis(time),
+            probe_takes: if has_slow_probe {
+                secs(300)
+            } else {
+                50 * MILLI
+            },
+        }
+    }
+
+    /// When calls go on that would have gone then. A call that is late may miss the time before it.
+    fn after(&self, turn: Duration) -> Duration {
+        if turn + LATE < self.at {
+            return turn;
+        }
+        turn.max(self.at + self.time + PROBE)
+    }
+}
+
 /// Runs the calls, and returns for each when it was sent; all times are of the paused clock.
 async fn sent(
     limiter: &RateLimiter,
     fates: &[(u64, Fate)],
-    probe_takes: Option<Duration>,
+    pause: Option<Paused>,
 ) -> Vec<Option<Instant>> {
     let sent: Arc<Mutex<Vec<_>>> = Arc::new(Mutex::new(vec![None; fates.len()]));
-    let is_first = Arc::new(Mutex::new(true));
+    let started = Instant::now();
+    let probe = Arc::new(Mutex::new(pause));
     let log = Arc::clone(&sent);
     let service = RateLimitLayer::new(limiter.clone()).layer(tower::service_fn(
         move |request: http::Request<usize>| {
             log.lock().expect("not poisoned")[*request.body()] = Some(Instant::now());
-            let is_first = std::mem::replace(&mut *is_first.lock().expect("not poisoned"), false);
+            let is_probe = |pause: &mut Paused| started.elapsed() >= pause.at + pause.time;
+            let probe = probe.lock().expect("not poisoned").take_if(is_probe);
             async move {
-                if let Some(time) = probe_takes.filter(|_| is_first) {
-                    sleep(time).await;
+                if let Some(pause) = probe {
+                    sleep(pause.probe_takes).await;
                 }
                 Ok::<_, BoxError>(Response::new(()))
             }
         },
     ));
-    let started = Instant::now();
+    if let Some(pause) = pause {
+        let limiter = limiter.clone();
+        let pauses = async move {
+            tokio::time::sleep_until(started + pause.at).await;
+            limiter.pause(pause.time);
+        };
+        if pause.at.is_zero() {
+            pauses.await;
+        } else {
+            tokio::spawn(pauses);
+        }
+    }
     let at = move |millis: u64| started + Duration::from_millis(millis);
     let mut held = Vec::new();
     let mut come = 0;
@@ -105,17 +148,18 @@ impl Turns {
     }
 
     /// When a caller that arrives then gets its permit.
-    fn next(&mut self, arrives: Duration) -> Duration {
+    fn next(&mut self, arrives: Duration, pause: Option<Paused>) -> Duration {
         let turn = self
             .full_at
             .saturating_sub(self.interval * (self.burst - 1));
         let turn = turn.max(arrives);
+        let turn = pause.map_or(turn, |pause| pause.after(turn));
         self.full_at = self.full_at.max(turn) + self.interval;
         turn
     }
 }
 
-fn law(calls: u32, burst: u32, pause: Option<u64>, fates: &[(u64, Fate)], slow: bool) {
+fn law(calls: u32, burst: u32, pause: Option<Paused>, fates: &[(u64, Fate)]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -124,19 +168,8 @@ fn law(calls: u32, burst: u32, pause: Option<u64>, fates: &[(u64, Fate)], slow: 
     let rate = rate(calls).with_burst(burst).expect("a burst");
     let (started, sent) = runtime.block_on(async {
         let limiter = RateLimiter::new(rate);
-        let started = Instant::now();
-        let probe = pause.map(|millis| {
-            limiter.pause(Duration::from_millis(millis));
-            if slow { secs(300) } else { 50 * MILLI }
-        });
-        (started, sent(&limiter, fates, probe).await)
+        (Instant::now(), sent(&limiter, fates, pause).await)
     });
-    let paused = Duration::from_millis(pause.unwrap_or(0));
-    let probe = if pause.is_some() {
-        PROBE
-    } else {
-        Duration::ZERO
-    };
     let mut come = Duration::ZERO;
     // The turns of callers that are never held, if each ahead of them uses a permit.
     let mut turns = Turns::new(rate);
@@ -148,7 +181,7 @@ fn law(calls: u32, burst: u32, pause: Option<u64>, fates: &[(u64, Fate)], slow: 
         if let (Fate::Dropped(_), None) = (fate, sent) {
             continue;
         }
-        let turn = turns.next(come.max(paused + probe));
+        let turn = turns.next(come, pause);
         match fate {
             Fate::Polled => {
                 let at = sent.expect("a call that is polled is sent");
@@ -162,7 +195,7 @@ fn law(calls: u32, burst: u32, pause: Option<u64>, fates: &[(u64, Fate)], slow: 
             }
             // It has lost its place, and gets another one.
             Fate::Resumed(..) if sent.is_some_and(|at| at > turn + LATE) => {
-                turns.next(turn);
+                turns.next(turn, pause);
             }
             _ => {}
         }
@@ -188,11 +221,13 @@ proptest! {
     fn a_held_call_costs_others_at_most_its_permit_and_100_ms(
         calls in prop_oneof![1..=5_u32, 5..=100_u32, 100..=3000_u32],
         burst in prop_oneof![Just(1_u32), 2..=10_u32],
-        pause in prop::option::of(0..2000_u64),
-        slow_probe in any::<bool>(),
+        pause in prop::option::of((
+            prop_oneof![Just(0), 0..3000_u64], 0..2000_u64, any::<bool>(),
+        )),
         fates in fates(),
     ) {
-        law(calls, burst, pause, &fates, slow_probe);
+        let pause = pause.map(|(at, time, is_slow)| Paused::new(at, time, is_slow));
+        law(calls, burst, pause, &fates);
     }
 }
 
@@ -216,21 +251,16 @@ fn a_delay_does_not_add_up_nor_cost_a_polled_call_its_place() {
         polled,
         polled,
     ];
-    law(101, 1, Some(250), &at_once(&fates), false);
+    law(101, 1, Some(Paused::new(0, 250, false)), &at_once(&fates));
     // The probe is held, and the next one too.
     let fates = [held, held, polled, polled, held, Resumed(350, 350), polled];
-    law(101, 1, Some(260), &at_once(&fates), false);
-    law(
-        1,
-        6,
-        Some(269),
-        &at_once(&[held, held, polled, polled]),
-        true,
-    );
+    law(101, 1, Some(Paused::new(0, 260, false)), &at_once(&fates));
+    let fates = [held, held, polled, polled];
+    law(1, 6, Some(Paused::new(0, 269, true)), &at_once(&fates));
     // Each second one is held.
     let fates = [[polled, held]; 30].concat();
-    law(590, 8, Some(0), &at_once(&fates), false);
-    law(590, 1, None, &at_once(&fates), false);
+    law(590, 8, Some(Paused::new(0, 0, false)), &at_once(&fates));
+    law(590, 1, None, &at_once(&fates));
     // Some give up while there are permits at once for others.
     let fates = [
         held,
@@ -249,5 +279,5 @@ fn a_delay_does_not_add_up_nor_cost_a_polled_call_its_place() {
         polled,
         polled,
     ];
-    law(1, 3, Some(269), &at_once(&fates), true);
+    law(1, 3, Some(Paused::new(0, 269, true)), &at_once(&fates));
 }
