@@ -132,7 +132,11 @@ fn a_status_asks_for_a_pause() {
         (429, &["Retry-After: 7"], secs(7)),
         (429, &["Retry-After: 0"], secs(0)),
         (429, &["Retry-After: soon"], Ask::LowerRate),
-        (429, &["X-RateLimit-Reset: 1600000000", DATE], secs(0)),
+        (
+            429,
+            &["X-RateLimit-Reset: 1600000000", DATE],
+            Ask::LowerRate,
+        ),
         (
             429,
             &["Retry-After: 7", "RateLimit: \"a\";r=0;t=30"],

@@ -27,8 +27,9 @@ pub(crate) const KINDS: [FaultKind; 13] = [
     FaultKind::UnknownValues,
 ];
 
-/// Makes each fifth request fail. One of its refusals names the time of `refusal`.
-pub(crate) fn script(seed: u64, refusal: RetryAfter) -> FaultScript {
+/// Makes each fifth request fail. A 429 names the time of one of these `refusals`.
+pub(crate) fn script(seed: u64, refusals: [RetryAfter; 4]) -> FaultScript {
+    let refused = refusals.into_iter().map(Fault::too_many_requests);
     let faults = [
         Fault::delay(SHORT),
         Fault::delay(TOO_LONG),
@@ -39,10 +40,6 @@ pub(crate) fn script(seed: u64, refusal: RetryAfter) -> FaultScript {
         Fault::edge_page(StatusCode::BAD_GATEWAY),
         Fault::edge_page(StatusCode::BAD_GATEWAY).after_performing(),
         Fault::edge_page(StatusCode::from_u16(522).unwrap_or_default()),
-        Fault::too_many_requests(refusal),
-        Fault::too_many_requests(RetryAfter::Seconds(0)),
-        Fault::too_many_requests(RetryAfter::HttpDate(0)),
-        Fault::too_many_requests(RetryAfter::RateLimit(0)),
         Fault::reset_before_reply(),
         Fault::reply_lost(),
         Fault::reset_during_reply(),
@@ -56,6 +53,6 @@ pub(crate) fn script(seed: u64, refusal: RetryAfter) -> FaultScript {
         Fault::unknown_values(),
     ];
     FaultScript::new()
-        .rule(FaultRule::any_of(faults).probability(0.2))
+        .rule(FaultRule::any_of(refused.chain(faults)).probability(0.2))
         .seed(seed)
 }

@@ -51,19 +51,26 @@ fn hurried(builder: ClientBuilder) -> ClientBuilder {
 async fn callers_are_told_what_the_server_did() {
     let operations = number("IDPFLARE_CHAOS_OPERATIONS", 2_000);
     // Refusals by chance that name no time make the limiter look for a rate that is not there.
-    let ledger = run(operations, RetryAfter::Seconds(0), hurried).await;
+    let (seconds, date) = (RetryAfter::Seconds(0), RetryAfter::HttpDate(0));
+    let ledger = run(operations, [seconds, date, seconds, date], hurried).await;
     assert!(ledger.met_every_kind_of_fault() || operations < 2_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_are_told_what_the_server_did_with_the_default_pause_and_budget() {
     let operations = number("IDPFLARE_CHAOS_OPERATIONS", 2_000) / 10;
-    run(operations, RetryAfter::Absent, |builder| builder).await;
+    let refusals = [
+        RetryAfter::Absent,
+        RetryAfter::Seconds(0),
+        RetryAfter::HttpDate(0),
+        RetryAfter::RateLimit(0),
+    ];
+    run(operations, refusals, |builder| builder).await;
 }
 
 async fn run(
     operations: u64,
-    refusal: RetryAfter,
+    refusals: [RetryAfter; 4],
     settings: fn(ClientBuilder) -> ClientBuilder,
 ) -> Ledger {
     let seed = number("IDPFLARE_CHAOS_SEED", 7);
@@ -74,7 +81,7 @@ async fn run(
     let fake = FakeIdpflare::new();
     let acts = acts::plan(&fake, seed, operations).await;
     let ledger = Ledger::of(&fake);
-    fake.set_faults(faults::script(seed, refusal));
+    fake.set_faults(faults::script(seed, refusals));
     let server = fake.serve().await.expect("a port");
 
     let builder = Client::builder(server.authority()).api_key(fake.api_key());
