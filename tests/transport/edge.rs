@@ -1,6 +1,7 @@
 //! The last look at a request: no layer further out sends it elsewhere, or says where it ends.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Uri};
@@ -8,6 +9,7 @@ use http_body_util::Full;
 use idpflare_management::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tower::util::MapRequestLayer;
 
 use crate::STATS;
@@ -99,7 +101,9 @@ async fn sent_over_http1(request: impl AsyncFnOnce(String)) -> (Vec<String>, Str
         // The body is written along with its head, and comes as one or two pieces.
         while !received.ends_with('}') {
             let mut piece = [0; 4096];
-            let read = stream.read(&mut piece).await.expect("a request");
+            // A message with a wrong end would be waited for without one.
+            let read = timeout(Duration::from_secs(20), stream.read(&mut piece)).await;
+            let read = read.expect("a whole request").expect("a request");
             assert_ne!(read, 0, "{received}");
             received.push_str(std::str::from_utf8(&piece[..read]).expect("text"));
         }
