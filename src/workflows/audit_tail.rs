@@ -26,6 +26,7 @@ use ahead::Ahead;
 use millis::Millis;
 use pace::Pace;
 use start::Start;
+use stream::MAX_LEAD;
 use sweep::{Question, Sweep};
 
 pub use checkpoint::AuditCheckpoint;
@@ -94,15 +95,17 @@ const PAGE: u64 = 100;
 /// - Each entry that appears no later than the overlap after it was made is handed out, **at least
 ///   once** over all processes that go on from each other's checkpoints, as long as each keeps a
 ///   checkpoint only when the entries before it are dealt with.
-/// - Within one tail, each is handed out once.
+/// - Within one tail, each is handed out once, but for two cases that take a wrong clock: the tail goes
+///   back, or there are too many entries that are dated ahead. Both are below.
 /// - What one reading finds comes in the order of `created_at`; late entries come late.
-/// - Which entries are new is told by the server's times. The next reading begins no later than the
-///   overlap before the server's now, which is the `Date` of its replies. So entries that are dated
-///   ahead do not have others missed: they are handed out, and reported as
-///   [`DatedAhead`](AuditTailEvent::DatedAhead). If the tail turns out to be more than an hour ahead of
-///   the server's now, it goes back to that, and some entries come again.
-/// - This machine's clock says when [`until`](Self::until) has come. Where replies have no `Date`, it
-///   stands in for that.
+/// - The time is read from two clocks, since either may be wrong: the `Date` of the replies, and that
+///   of this machine. Replies without a `Date` leave the second alone. The next reading begins no later
+///   than the overlap before the earlier time.
+/// - Only an entry behind the later time is dated ahead. It is handed out and reported as
+///   [`DatedAhead`](AuditTailEvent::DatedAhead), and no other entry is missed for it.
+/// - If the tail is more than an hour ahead of both clocks, it goes back to the earlier time, and some
+///   entries come again. It never goes back behind its start.
+/// - This machine's clock says when [`until`](Self::until) has come.
 /// - Memory is bounded. The log lists the newest entries first, so one that has much to tell is read
 ///   in slices of time, of at most 1,000 entries each; a single millisecond that has more is read page
 ///   by page. Ids are kept for the overlap alone: 65,536 at most, or those of one millisecond. Where
@@ -133,7 +136,7 @@ pub struct AuditTail<S: HttpService = BoxService> {
     ends_at: Option<Instant>,
     ends_caught_up: bool,
     start: Start<S>,
-    /// Nothing before is asked for.
+    /// The start of the tail: it never goes back behind that.
     not_before: Option<Millis>,
     progress: AuditCheckpoint,
     /// What the reading has found.
@@ -225,7 +228,9 @@ impl<S: HttpService> AuditTail<S> {
 
     /// Goes on where another tail, with the same filters, has been.
     pub fn from_checkpoint(mut self, checkpoint: AuditCheckpoint) -> Self {
-        self.not_before = None;
+        let now = Timestamp::now().as_millisecond();
+        let is_ahead = |floor: &Millis| *floor > now.saturating_add(MAX_LEAD);
+        self.not_before = checkpoint.floor().filter(|floor| !is_ahead(floor));
         self.progress = checkpoint;
         self.start = Start::Known;
         self

@@ -11,21 +11,21 @@ use crate::model::{Change, Server};
 use crate::{at, numbers, tail};
 
 /// The first millisecond of the year 2100.
-const YEAR_2100: i64 = 4_102_444_800_000;
+pub(crate) const YEAR_2100: i64 = 4_102_444_800_000;
 
-const MANY: u32 = 70_000;
+pub(crate) const MANY: u32 = 70_000;
 
 /// What a tail has to say until it has caught up.
 #[derive(Default)]
-struct Heard {
+pub(crate) struct Heard {
     /// How often each entry came.
-    entries: HashMap<u32, usize>,
+    pub(crate) entries: HashMap<u32, usize>,
     /// The reports of entries that are dated ahead: how many, and from when on they are left.
-    ahead: Vec<(usize, Option<i64>)>,
-    checkpoint: AuditCheckpoint,
+    pub(crate) ahead: Vec<(usize, Option<i64>)>,
+    pub(crate) checkpoint: AuditCheckpoint,
 }
 
-async fn hear(tail: &mut AuditTail<Server>) -> Heard {
+pub(crate) async fn hear(tail: &mut AuditTail<Server>) -> Heard {
     let mut heard = Heard::default();
     loop {
         let event = tokio::time::timeout(Duration::from_secs(3600), tail.next()).await;
@@ -49,15 +49,15 @@ async fn hear(tail: &mut AuditTail<Server>) -> Heard {
     }
 }
 
-/// The server's time is told by its replies, or else this machine's clock stands in for it.
-fn server(tells_time: bool) -> (Server, i64) {
-    let server = Server::with(10, 1000);
-    let now = if tells_time {
-        server.model().now
-    } else {
-        Timestamp::now().as_millisecond()
-    };
-    server.model().date = tells_time.then_some(now);
+/// A server whose clock is that of this machine, with ten entries, and its time.
+pub(crate) fn server(tells_time: bool) -> (Server, i64) {
+    let server = Server::new();
+    let now = Timestamp::now().as_millisecond();
+    let mut model = server.model();
+    model.now = now - 10_000;
+    model.make(10, 1000);
+    model.date = tells_time.then_some(now);
+    drop(model);
     (server, now)
 }
 

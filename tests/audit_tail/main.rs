@@ -1,6 +1,7 @@
 //! The audit log as it grows: nothing lost, nothing out of order, whatever happens in between.
 
 mod ahead;
+mod clocks;
 mod example;
 mod fake;
 mod faults;

@@ -55,6 +55,8 @@ pub(crate) struct Model {
     pub(crate) lie: Option<u64>,
     /// The `Date` of replies, in milliseconds.
     pub(crate) date: Option<i64>,
+    /// The `Date`s of the next replies, before that one.
+    pub(crate) next_dates: VecDeque<i64>,
     /// The `Retry-After` of a 429.
     pub(crate) retry_after: &'static str,
     /// Whether `start_date` and `end_date` are a part of what they bound.
@@ -82,6 +84,7 @@ impl Server {
             clamp: 100,
             lie: None,
             date: None,
+            next_dates: VecDeque::new(),
             retry_after: "90",
             bounds: (true, true),
             ignores_dates: false,
@@ -146,7 +149,7 @@ impl Model {
             return reply;
         }
         let mut reply = Response::new(Full::from(self.page(query)));
-        if let Some(date) = self.date {
+        if let Some(date) = self.next_dates.pop_front().or(self.date) {
             let date = UNIX_EPOCH + Duration::from_millis(date.try_into().expect("since 1970"));
             let date = httpdate::fmt_http_date(date).parse().expect("a header");
             reply.headers_mut().insert("date", date);

@@ -145,7 +145,7 @@ impl AuditCheckpoint {
     /// from which on they are is returned.
     pub(super) fn settle(&mut self, floor: Millis, now: Now) -> Option<Millis> {
         self.raise(floor);
-        if self.left_from().is_some_and(|left| left <= now.earliest) {
+        if self.left_from().is_some_and(|left| left <= now.latest) {
             self.left_from = None;
         }
         if let Some(excess) = self.undecoded.len().checked_sub(MAX_SEEN) {

@@ -15,9 +15,9 @@ pub enum AuditTailEvent {
         /// Where to go on.
         checkpoint: AuditCheckpoint,
     },
-    /// The reading that has just ended has found new entries that are dated more than a minute ahead of
-    /// the server's time, by the `Date` of its replies. They have been handed out like all others, and
-    /// others are not missed for them. The clock of a server is, or was, wrong.
+    /// The reading that has just ended has found new entries that are dated more than a minute ahead,
+    /// both of the `Date` of the server's replies and of this machine's clock. They have been handed out
+    /// like all others, and others are not missed for them. The clock of a server is, or was, wrong.
     DatedAhead {
         /// How many of them there were.
         entries: usize,

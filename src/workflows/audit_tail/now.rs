@@ -3,36 +3,51 @@ use std::time::SystemTime;
 use super::millis::Millis;
 use crate::Timestamp;
 
-/// When a reply was made: by its `Date`, or, if it has none, by this machine's clock.
+/// The time at which a reply was made, by its `Date` and by this machine's clock. Either clock may be
+/// wrong, so this is the span between the two; without a `Date`, it is this machine's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Now {
+    /// The earlier time: a start of readings is never above it.
     pub(super) earliest: Millis,
-    /// A `Date` has whole seconds, the rest dropped.
+    /// The later time: only entries behind it are dated ahead.
     pub(super) latest: Millis,
     pub(super) is_servers: bool,
 }
 
 impl Now {
     pub(super) fn of(date: Option<SystemTime>) -> Self {
-        match date.and_then(|date| Timestamp::try_from(date).ok()) {
-            Some(date) => Self {
-                earliest: date.as_millisecond(),
-                latest: date.as_millisecond().saturating_add(999),
-                is_servers: true,
-            },
-            None => {
-                let now = Timestamp::now().as_millisecond();
-                Self {
-                    earliest: now,
-                    latest: now,
-                    is_servers: false,
-                }
-            }
-        }
+        let date = date.and_then(|date| Timestamp::try_from(date).ok());
+        Self::between(date, Timestamp::now().as_millisecond())
     }
 
-    /// The latest time that is past by the server's clock and by this machine's: either may be ahead.
-    pub(super) fn passed(self) -> Millis {
-        self.earliest.min(Timestamp::now().as_millisecond())
+    fn between(date: Option<Timestamp>, local: Millis) -> Self {
+        let date = date.map(Timestamp::as_millisecond);
+        // A `Date` has whole seconds, the rest dropped.
+        let end_of_second = date.map_or(local, |date| date.saturating_add(999));
+        Self {
+            earliest: local.min(date.unwrap_or(local)),
+            latest: local.max(end_of_second),
+            is_servers: date.is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_spans_both_clocks() {
+        for (date, local, expected) in [
+            (None, 5500, (5500, 5500)),
+            (Some(5), 5500, (5000, 5999)),
+            (Some(5), 9000, (5000, 9000)),
+            (Some(5), 2000, (2000, 5999)),
+        ] {
+            let date = date.map(|date| Timestamp::from_second(date).expect("a time"));
+            let now = Now::between(date, local);
+            assert_eq!((now.earliest, now.latest), expected, "{date:?}, {local}");
+            assert_eq!(now.is_servers, date.is_some());
+        }
     }
 }

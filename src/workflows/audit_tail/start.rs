@@ -62,8 +62,9 @@ impl<S: HttpService> AuditTail<S> {
         let is_whole_log = pager.next_request().is_none();
         // One that is dated ahead must not have those missed that come in the meantime.
         let now = Now::of(pager.date());
-        let floor = self.floor_below(newest.min(now.passed()));
-        self.progress.settle(floor, now);
+        let start = newest.min(now.earliest);
+        self.not_before = Some(start);
+        self.progress.settle(self.floor_below(start), now);
         self.start = if is_whole_log {
             Start::Known
         } else {

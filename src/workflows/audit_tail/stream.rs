@@ -12,6 +12,9 @@ use super::sweep::{Portion, Sweep};
 use super::{AuditBatch, AuditTail, AuditTailEvent};
 use crate::{Error, HttpService, Timestamp};
 
+/// How far a start of readings may lie ahead, in milliseconds: an hour.
+pub(super) const MAX_LEAD: Millis = 60 * 60 * 1000;
+
 /// Nothing in it stays where it is but what is in a box.
 impl<S: HttpService> Unpin for AuditTail<S> {}
 
@@ -115,13 +118,14 @@ impl<S: HttpService> AuditTail<S> {
         }
     }
 
-    /// Reads again from the server's own time if the tail is more than an hour ahead of it: the
-    /// server's clock was wrong, and what it has dated since then would not be seen.
+    /// Reads again from the server's own time if the tail is more than [`MAX_LEAD`] ahead of it and of
+    /// this machine's clock: the server's clock was wrong, and entries that it has dated since then
+    /// would be missed. A single wrong clock makes no difference.
     fn steps_back(&mut self, now: Now) -> bool {
-        const HOUR: Millis = 60 * 60 * 1000;
         let floor = self.floor_below(now.earliest);
         let floor = floor.max(self.not_before.unwrap_or(floor));
-        let is_ahead = self.progress.floor() > Some(floor.saturating_add(HOUR));
+        let before = self.progress.floor();
+        let is_ahead = before > Some(now.latest.saturating_add(MAX_LEAD)) && before > Some(floor);
         let steps = is_ahead && now.is_servers && self.progress.watermark().is_some();
         if steps {
             self.progress.step_back(floor);

@@ -177,8 +177,8 @@ impl<S: HttpService> Sweep<S> {
         }
         if self.horizon.is_none() {
             // An entry that is dated ahead must not have those missed that come in the meantime.
-            let passed = self.now.passed();
-            self.horizon = self.newest.map(|newest| newest.min(passed));
+            let now = self.now.earliest;
+            self.horizon = self.newest.map(|newest| newest.min(now));
         }
         strays
     }
