@@ -31,7 +31,7 @@ use crate::{Rate, SharedQuota};
 /// After a pause one call goes first, and the others wait for its answer, for a second at most. If it
 /// is dropped before, the next one goes first.
 ///
-/// A server that refuses with a 429 and names no time keeps to a rate that it does not tell. The
+/// A server that refuses with a 429 and names no time keeps to a rate of its own. The
 /// limiter finds it: it lowers the rate to 0.7 of the successes of the last second, and raises it by
 /// a tenth each second; after the first such refusal, which says little, to at least 5 a second, and
 /// doubles it each second. A minute without such a refusal ends that.

@@ -59,8 +59,8 @@ use crate::{BoxError, Call, RateLimiter};
 ///   `X-RateLimit-Remaining: 0` with `X-RateLimit-Reset`, which may also be a time since 1970 in
 ///   seconds or milliseconds. The longest reset counts.
 ///
-/// A 429 of one endpoint holds back all requests, since the quota is the key's. A 503 with
-/// `Retry-After` holds back none: it speaks of its own resource, and is a matter of
+/// A 429 of one endpoint holds back all requests, since the quota is the key's. A server error, such as
+/// a 503 with `Retry-After`, holds back none: it speaks of its own resource, and is a matter of
 /// [`RetryLayer`](crate::RetryLayer). After a 429 that names no time the limiter
 /// [finds the rate](RateLimiter) by itself.
 ///

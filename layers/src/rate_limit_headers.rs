@@ -40,7 +40,8 @@ pub(crate) fn is_success(status: StatusCode) -> bool {
 
 /// Reads from a reply how it asks to send less.
 ///
-/// It asks by the status 429, or by a quota that has nothing left and tells when there will be more:
+/// It asks by the status 429, or by a quota that has nothing left and tells when there will be more. A
+/// server error asks for nothing:
 ///
 /// | header | meaning |
 /// |---|---|
@@ -49,8 +50,7 @@ pub(crate) fn is_success(status: StatusCode) -> bool {
 /// | `RateLimit-Remaining` and `RateLimit-Reset` | the same, older still |
 /// | `X-RateLimit-Remaining` and `X-RateLimit-Reset` | the same; the reset is seconds, or seconds or milliseconds since 1970 |
 ///
-/// `Retry-After` wins over all of them, but for that of a 503, which speaks of its own resource. Then
-/// the longest reset of a quota with nothing left counts; on a 429, one that does not tell what is
+/// `Retry-After` wins over all of them. Then the longest reset of a quota with nothing left counts; on a 429, one that does not tell what is
 /// left counts too.
 ///
 /// A value that is no number is ignored, negative ones included, and a number that fits nowhere is the
@@ -58,18 +58,17 @@ pub(crate) fn is_success(status: StatusCode) -> bool {
 /// with the reply's own `Date`; one in the past is zero, which on a 429 counts as no reset.
 pub(crate) fn ask(status: StatusCode, headers: &HeaderMap) -> Ask {
     let refused = status == StatusCode::TOO_MANY_REQUESTS;
-    if !refused && !tells_of_quotas(headers) {
+    // A server error speaks of its resource, or comes from a gateway with quotas of its own.
+    if !refused && (status.is_server_error() || !tells_of_quotas(headers)) {
         return Ask::Nothing;
     }
     let quota = Quotas::of(refused, headers);
     if !refused && !quota.used_up {
         return Ask::Nothing;
     }
-    let of_resource = status == StatusCode::SERVICE_UNAVAILABLE;
-    let retry_after = retry_after(headers).filter(|_| !of_resource);
     // A 429 whose reset has passed says nothing of when to come back.
     let reset = quota.reset.filter(|wait| !(refused && wait.is_zero()));
-    match retry_after.or(reset) {
+    match retry_after(headers).or(reset) {
         Some(wait) => Ask::Pause(wait),
         None if refused => Ask::LowerRate,
         None => Ask::Nothing,

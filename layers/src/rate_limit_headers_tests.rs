@@ -162,11 +162,7 @@ fn a_status_asks_for_a_pause() {
         (503, &[], Ask::Nothing),
         // It speaks of its own resource.
         (503, &["Retry-After: 7"], Ask::Nothing),
-        (
-            503,
-            &["Retry-After: 7", "RateLimit: \"a\";r=0;t=30"],
-            secs(30),
-        ),
+        (503, &["RateLimit: \"a\";r=0;t=30"], Ask::Nothing),
         (500, &["Retry-After: 7"], Ask::Nothing),
         (404, &["RateLimit: \"a\";r=0;t=30"], secs(30)),
     ] {
