@@ -35,7 +35,6 @@ impl fmt::Display for QuotaError {
             QuotaFailure::Timeout => "the quota's server has not answered in time",
             QuotaFailure::Late => "the answer of the quota's server came too late",
             QuotaFailure::ReadOnly => "the quota's server takes no writes",
-            QuotaFailure::WrongType => "the key of the quota holds something else",
             QuotaFailure::Unready => "the quota's server is not ready",
             QuotaFailure::Denied => "the quota's server denies access",
             QuotaFailure::Misdirected => "the quota is on another server of the cluster",
@@ -63,8 +62,6 @@ pub enum QuotaFailure {
     Late,
     /// The server takes no writes: it is a replica, or lacks replicas or a disk.
     ReadOnly,
-    /// What is at the key is no quota.
-    WrongType,
     /// The server is loading, in a failover or busy.
     Unready,
     /// The user or the password is not accepted, or has no right to do this.
@@ -86,7 +83,6 @@ impl QuotaFailure {
             Self::Timeout => "timeout",
             Self::Late => "late",
             Self::ReadOnly => "read_only",
-            Self::WrongType => "wrong_type",
             Self::Unready => "unready",
             Self::Denied => "denied",
             Self::Misdirected => "misdirected",

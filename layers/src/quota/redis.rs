@@ -57,8 +57,8 @@ const SLACK: Duration = Duration::from_secs(1);
 /// which it does when half of what it holds is used, permits may be granted for times that others still
 /// hold: one lease for each process and one burst, at most.
 ///
-/// A value at the key that can't be one of a quota counts as lost, with a notice too: what is no number, or a
-/// pause of more than a day. A time of the next permit that is further ahead than a thousand processes
+/// A value at the key that can't be one of a quota counts as lost, with a notice too: one of another type,
+/// a field that is no number, or a pause of more than a day. A time of the next permit that is further ahead than a thousand processes
 /// could bring it is moved back to that. So no value there stops calls for good.
 pub struct RedisQuota {
     connection: Connection,

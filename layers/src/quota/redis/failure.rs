@@ -55,7 +55,6 @@ fn kind(error: &RedisError) -> QuotaFailure {
             ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot,
         ) => QuotaFailure::Misdirected,
         _ => match code {
-            Some("WRONGTYPE") => QuotaFailure::WrongType,
             Some("NOREPLICAS" | "MISCONF") => QuotaFailure::ReadOnly,
             Some("BUSY") => QuotaFailure::Unready,
             Some("NOAUTH" | "WRONGPASS") => QuotaFailure::Denied,

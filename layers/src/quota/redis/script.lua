@@ -17,13 +17,19 @@ local longest = tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+-- A value that this script can't have written counts as lost: it would hold all callers until it is deleted.
+-- The key is a hash of 128 bits, so that a value of another type is no other program's.
+local lost = 0
 local state = redis.pcall('HMGET', KEYS[1], 'next', 'paused', 'now')
+if state.err and string.find(state.err, 'WRONGTYPE', 1, true) then
+  redis.call('DEL', KEYS[1])
+  state = {}
+  lost = 1
+end
 if state.err then
   return state
 end
--- What can't have been written here counts as lost: otherwise it would hold all callers until somebody
--- deletes it. Numbers are exact up to 2^53, and NaN is not equal to itself.
-local lost = 0
+-- Numbers are exact up to 2^53, and NaN is not equal to itself.
 local function number(text, default)
   local value = text and tonumber(text)
   if value and value == value and math.abs(value) <= 2^53 then
