@@ -91,21 +91,22 @@ impl FakeIdpflare {
     /// forgotten. Time is tokio's, so it can be paused.
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), idpflare_management::Error> {
     /// use std::time::Duration;
     ///
+    /// use idpflare_management::GetUserStats;
     /// use idpflare_management::testing::FakeIdpflare;
-    /// use idpflare_management::{ErrorKind, GetUserStats};
+    /// use tokio::time::Instant;
     ///
     /// let fake = FakeIdpflare::new();
-    /// fake.set_quota(1, Duration::from_secs(60));
+    /// fake.set_quota(1, Duration::from_secs(10));
     /// let client = fake.client();
+    /// let started = Instant::now();
     /// client.send(GetUserStats::new()).await?;
-    /// // The first reply has said that nothing remains, so the client does not even ask.
-    /// let error = client.send(GetUserStats::new()).await.expect_err("one too many");
-    /// assert_eq!(error.kind(), ErrorKind::RateLimited);
-    /// assert!(error.retry_after() > Some(Duration::from_secs(50)));
+    /// // The first reply says that nothing remains, so the client waits until there is more.
+    /// client.send(GetUserStats::new()).await?;
+    /// assert_eq!(started.elapsed().as_secs(), 10);
     /// # Ok(())
     /// # }
     /// ```
