@@ -35,7 +35,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends requests over HTTP/1.1 or HTTP/2, whichever the server prefers (ALPN, RFC 7301).
 ///
-/// It pools connections, keeps them alive, closes those that nobody has used for a minute, and sets
+/// It pools connections, keeps them alive, closes those that were not used for a minute, and sets
 /// `TCP_NODELAY`. Where many calls find none to an `https` server, one of them connects and the others
 /// wait for it: over HTTP/2 all go over that connection, over HTTP/1.1 each then makes its own. A
 /// further one connects where that fails, or takes more than a quarter of the time for connecting. A
@@ -53,7 +53,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// `Host` is that of the URI, and the headers of the connection are its own: those that a request has
 /// are not sent.
 ///
-/// What it fails with is a [`TransportError`](idpflare_layers::TransportError), which tells whether
+/// It fails with a [`TransportError`](idpflare_layers::TransportError), which tells whether
 /// anything was sent, or a [`Timeout`](idpflare_layers::Timeout) of scope
 /// [`Connect`](idpflare_layers::TimeoutScope::Connect).
 ///

@@ -46,7 +46,7 @@ struct Asking {
     /// At most one for each runtime. None is reused on another: its timers and sockets are driven by
     /// the runtime on which it began.
     asks: Vec<Ask>,
-    /// When the provider answered last, be it with an error.
+    /// When the provider answered last, even if with an error.
     answered_at: Option<Instant>,
     /// Before this, no other refresh ahead begins.
     no_refresh_before: Option<Instant>,
@@ -236,7 +236,7 @@ impl Drop for ProvidedKey {
 }
 
 async fn within(limit: Duration, provided: Provided) -> Result<Credential, CredentialError> {
-    // Unwinding would leave those who wait for the answer without any.
+    // Unwinding would leave the waiting calls without an answer.
     match timeout(limit, AssertUnwindSafe(provided).catch_unwind()).await {
         Err(_) => Err(CredentialError::timed_out(limit)),
         Ok(Err(_)) => Err(CredentialError::failed("it has panicked".into())),

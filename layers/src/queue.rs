@@ -57,7 +57,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug)]
 struct Waiter {
-    /// Taken by who wakes it, until the next poll.
+    /// Taken when the waiter is woken, until its next poll.
     waker: Option<Waker>,
     /// `None` is too far for the clock.
     alarm: Option<Instant>,

@@ -42,8 +42,8 @@ impl Call {
     /// [`DeliveryLayer`](crate::DeliveryLayer).
     ///
     /// It is for a client with layers of others. Such a layer may run the service below in a task of
-    /// its own. What it called can be sent after the call was given up, and after all that this crate
-    /// can see of it was dropped. As long as there is such a request,
+    /// its own. Its request can be sent after the call was given up, and after all that this crate can
+    /// see of it was dropped. As long as there is such a request,
     /// [`RetryLayer`](crate::RetryLayer) repeats no request that must act once.
     pub fn track_unsent<B>(&self, request: &mut http::Request<B>) {
         self.unsent().is_tracked.store(true, Ordering::Release);

@@ -96,7 +96,7 @@ impl Question {
         }
     }
 
-    /// Asks, and tells who is to look after what is held then.
+    /// Asks, and returns the task that looks after the held permits then.
     async fn ask(mut self) -> Option<Watcher> {
         self.sent = Instant::now();
         let quota = self.quota.clone();
