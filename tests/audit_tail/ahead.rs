@@ -136,6 +136,30 @@ async fn what_is_left_is_read_when_its_time_has_come() {
     assert!(heard.entries.contains_key(&new));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_read_also_where_nothing_has_come_before() {
+    let server = Server::new();
+    let now = Timestamp::now().as_millisecond();
+    server.model().date = Some(now);
+    let ahead = now + 3_600_000;
+    for number in 0..2500 {
+        server.model().insert(ahead + number);
+    }
+    let mut first = tail(&server).from_beginning();
+    let heard = hear(&mut first).await;
+    assert_eq!(heard.ahead, [(2500, Some(ahead + 1000))]);
+
+    server.model().log.clear();
+    server.model().date = Some(ahead + 10_000);
+    let new = server.model().insert(ahead + 5000);
+    let heard_later = hear(&mut first).await;
+    assert_eq!(heard_later.entries, HashMap::from([(new, 1)]));
+    // One that reads only once is not done before.
+    let other = tail(&server).from_checkpoint(heard.checkpoint);
+    let heard = hear(&mut other.until_caught_up()).await;
+    assert_eq!(heard.entries, HashMap::from([(new, 1)]));
+}
+
 /// Both what it dates and its `Date` were of the year 2100.
 #[tokio::test(start_paused = true)]
 async fn it_goes_back_with_the_clock_of_a_server() {

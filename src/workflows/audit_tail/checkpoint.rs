@@ -138,6 +138,13 @@ impl AuditCheckpoint {
         self.left_from = earlier.map(millis::timestamp);
     }
 
+    /// Returns whether entries were left whose time has come: from now on they are read.
+    pub(super) fn takes_up_left(&mut self, now: Now) -> bool {
+        self.left_from
+            .take_if(|left| left.as_millisecond() <= now.latest)
+            .is_some()
+    }
+
     /// Nothing older than `floor` is read any more, so what is known of that can be forgotten.
     ///
     /// Too many entries shorten the overlap, but those that are dated after `now` do not: or else the
@@ -145,9 +152,6 @@ impl AuditCheckpoint {
     /// from which on they are is returned.
     pub(super) fn settle(&mut self, floor: Millis, now: Now) -> Option<Millis> {
         self.raise(floor);
-        if self.left_from().is_some_and(|left| left <= now.latest) {
-            self.left_from = None;
-        }
         if let Some(excess) = self.undecoded.len().checked_sub(MAX_SEEN) {
             let mut times: Vec<_> = self.undecoded.values().copied().collect();
             times.sort_unstable();
@@ -271,8 +275,9 @@ mod tests {
             latest: NOW.latest + 1299,
             is_servers: true,
         };
-        checkpoint.settle(3, later);
-        assert_eq!(checkpoint.left_from(), None, "its time has come");
+        assert!(!checkpoint.takes_up_left(NOW));
+        assert!(checkpoint.takes_up_left(later), "its time has come");
+        assert_eq!(checkpoint.left_from(), None);
     }
 
     #[test]

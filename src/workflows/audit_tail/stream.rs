@@ -137,14 +137,21 @@ impl<S: HttpService> AuditTail<S> {
     fn rest(&mut self) {
         let ahead = std::mem::take(&mut self.ahead);
         self.items.extend(ahead.event().map(Ok));
+        let Some(sweep) = self.sweep.take() else {
+            return;
+        };
+        let takes_up_left = self.progress.takes_up_left(sweep.now());
         // Not before: a tail that goes on from a checkpoint within the reading has not read these.
         self.progress.leave_from(ahead.left_from);
-        let was_cut = self.sweep.take().is_some_and(|sweep| sweep.was_cut());
         self.start = Start::Known;
+        if takes_up_left {
+            // This reading ended before them.
+            return;
+        }
         self.has_ended = self.is_last || self.ends_caught_up;
         let found_any = std::mem::take(&mut self.found_any);
         if !self.has_ended {
-            if was_cut && found_any {
+            if sweep.was_cut() && found_any {
                 // That took long, so there is more by now.
                 return;
             }

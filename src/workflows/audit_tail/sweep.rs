@@ -101,6 +101,11 @@ impl<S: HttpService> Sweep<S> {
         self.was_cut
     }
 
+    /// The time of the last page.
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
     /// The next portion; `None` at the end. After an error, it goes on where it was.
     pub(super) fn poll_portion(
         &mut self,
