@@ -231,3 +231,19 @@ async fn a_service_of_your_own_can_record_its_sends() {
         assert_eq!((call.attempts(), call.delivery()), (attempts, delivery));
     }
 }
+
+#[tokio::test]
+async fn a_request_that_a_transport_keeps_is_not_unsent() {
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let keeps = kept.clone();
+    let service = DeliveryLayer::new().layer(service_fn(move |request: http::Request<()>| {
+        *keeps.lock().expect("not poisoned") = Some(request);
+        std::future::ready(Ok::<_, BoxError>(http::Response::new(())))
+    }));
+    let (mut request, call) = request();
+    call.track_unsent(&mut request);
+    assert_eq!(call.unsent_requests(), 1);
+    service.oneshot(request).await.expect("a reply");
+    assert!(kept.lock().expect("not poisoned").is_some());
+    assert_eq!(call.unsent_requests(), 0);
+}
