@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_millis(20);
 const LEAST_GRACE: Duration = Duration::from_millis(5);
 
 /// How much too late an alarm may be.
-const TOLERANCE: Duration = Duration::from_millis(10);
+const TOLERANCE: Duration = Duration::from_millis(30);
 
 #[derive(Debug)]
 pub(crate) struct Queue {
