@@ -278,7 +278,7 @@ impl<S: HttpService> AuditTail<S> {
     /// It comes before the batch, or the [`CaughtUp`](AuditTailEvent::CaughtUp), whose checkpoint
     /// takes it for told. So it is told **at least once** over all processes that go on from each
     /// other's checkpoints, as long as each deals with it before it keeps a later one. Within one tail
-    /// it is told once. If the tail that goes on from a checkpoint can decode it, it comes as an entry,
+    /// it is told once, but for the cases in which entries come again. If the tail that goes on from a checkpoint can decode it, it comes as an entry,
     /// as long as it is within the overlap.
     ///
     /// Where it can't even be read when it was made, it counts as made when the one was that is listed

@@ -105,8 +105,8 @@ const DEFAULT_CONCURRENCY: usize = 8;
 /// [report](ImportReport) names the scope. A server that is gone stops it, too: if 10 lines in a row, or
 /// twice as many as are under way at once if that is more, were not
 /// [sent](crate::Delivery::NotSent) or were answered with 502 to 504 or 520 to 527, the rest is left
-/// for a later run, and is not in the ledger. A server that is busy (429) is waited for, within the
-/// client's deadline for each request.
+/// for a later run, and is not in the ledger. A request that a busy server refuses (429) is sent up to
+/// 10 times within the client's deadline for it, and fails after that.
 ///
 /// # Going on after a break
 ///
