@@ -19,7 +19,7 @@ pub use verify::{Lock, Remaining, Verification};
 use super::patience::patient;
 use super::preflight::{check_scopes, is_forbidden};
 use super::server_clock;
-use super::step::{MAX_FAILURES, is_not_found};
+use super::step::{FailuresInARow, is_not_found};
 use super::{KeyRef, StepOutcome};
 use crate::api::setters::setters;
 use crate::{
@@ -219,8 +219,8 @@ where
         report.access_tokens = self.access_tokens(tokens, is_over, now).await;
     }
 
-    /// Unlinks one identity after the other, until too many in a row have failed. Of several errors the
-    /// first is kept; which ones are left is told by the verification.
+    /// Unlinks one identity after the other, until too many in a row have failed. The first of several
+    /// errors is kept; the verification reports the identities that are left.
     async fn unlink(&self, unlinked: &mut u64) -> StepOutcome {
         let user_id = &self.job.user_id;
         let identities = self
@@ -232,17 +232,17 @@ where
             Err(error) => return StepOutcome::Failed(error),
         };
         let mut outcome = StepOutcome::AlreadyDone;
-        let mut failures = 0;
+        let mut failures = FailuresInARow::default();
         for identity in identities {
             let unlinking = self.unlink_one(&identity.id).await;
-            failures = if unlinking.is_done() { 0 } else { failures + 1 };
+            let ends = failures.end_with(&unlinking);
             *unlinked += u64::from(matches!(unlinking, StepOutcome::Done));
             match (&outcome, &unlinking) {
                 (StepOutcome::AlreadyDone, _) => outcome = unlinking,
                 (StepOutcome::Done, failed) if !failed.is_done() => outcome = unlinking,
                 _ => {}
             }
-            if failures == MAX_FAILURES {
+            if ends {
                 break;
             }
         }

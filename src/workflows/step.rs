@@ -7,7 +7,23 @@ use crate::{Delivery, Error, ErrorKind, Safety};
 
 /// After so many failures in a row the rest of a list is not tried: it may be of any length, and each
 /// failure may take as long as the deadline allows.
-pub(super) const MAX_FAILURES: u32 = 10;
+const MAX_FAILURES: u32 = 10;
+
+/// The failures in a row while a job goes through a list.
+#[derive(Debug, Default)]
+pub(super) struct FailuresInARow(u32);
+
+impl FailuresInARow {
+    /// Takes note of an outcome, and returns whether the rest of the list is left alone.
+    pub(super) fn end_with(&mut self, outcome: &StepOutcome) -> bool {
+        self.0 = if outcome.is_done() {
+            0
+        } else {
+            self.0.saturating_add(1)
+        };
+        self.0 >= MAX_FAILURES
+    }
+}
 
 /// What became of one step of a job.
 ///

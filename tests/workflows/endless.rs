@@ -9,9 +9,10 @@ use http_body_util::Full;
 use idpflare_management::layers::BoxError;
 use idpflare_management::testing::Fixture;
 use idpflare_management::workflows::{
-    AccessTokens, KeyNotFound, KeyRef, Offboard, Remaining, ScopeCheck,
+    AccessTokens, KeyNotFound, KeyRef, NewApiKey, Offboard, Remaining, RotateApiKey, ScopeCheck,
+    StepOutcome, Suspects,
 };
-use idpflare_management::{ApiKey, Client, ErrorKind, RefreshToken, SocialIdentity, User};
+use idpflare_management::{ApiKey, Client, ErrorKind, RefreshToken, Scope, SocialIdentity, User};
 use serde_json::{Value, json};
 
 use crate::support::AUTHORITY;
@@ -112,4 +113,61 @@ async fn a_job_ends_however_long_the_lists_of_a_server_are() {
         panic!("{report}");
     };
     assert_eq!((clients.len(), asked.count(CLIENT)), (MANY, 100));
+}
+
+#[tokio::test]
+async fn suspects_are_left_after_ten_failures_in_a_row() {
+    const SUSPECTS: usize = 100;
+    let revoked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&revoked);
+    let created = Arc::new(AtomicUsize::new(0));
+    let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+        let (status, body) = match *request.method() {
+            Method::GET => {
+                let query = form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
+                let offset = query.filter(|(name, _)| name == "offset").last();
+                let first = offset.map_or(0, |(_, offset)| offset.parse().expect("a number"));
+                let end = 1 + created.load(Ordering::Relaxed);
+                let mut key = ApiKey::fixture();
+                key.scopes = vec![
+                    Scope::ApiKeysRead,
+                    Scope::ApiKeysWrite,
+                    Scope::ApiKeysDelete,
+                ];
+                (
+                    200,
+                    json!({"api_keys": rows(&key, "id", first.min(end)..end)}),
+                )
+            }
+            Method::POST => {
+                created.store(SUSPECTS, Ordering::Relaxed);
+                (500, json!({"error": "no"}))
+            }
+            _ => {
+                // The third works.
+                let number = counter.fetch_add(1, Ordering::Relaxed);
+                (if number == 2 { 200 } else { 500 }, json!({}))
+            }
+        };
+        let mut reply = Response::new(Full::<Bytes>::from(body.to_string()));
+        *reply.status_mut() = StatusCode::from_u16(status).expect("a status");
+        std::future::ready(Ok::<_, BoxError>(reply))
+    });
+    let client = Client::from_service(AUTHORITY, service).expect("a client");
+    let unused = async |_: NewApiKey| Ok::<_, BoxError>(());
+    let job = RotateApiKey::new(KeyRef::id("id_0"));
+    let report = job.run(&client, unused, unused).await;
+    let Suspects::Found(suspects) = &report.suspects else {
+        panic!("{report}");
+    };
+    assert_eq!(suspects.len(), SUSPECTS, "{report}");
+
+    let outcomes = report.revoke_suspects(&client).await;
+    assert_eq!(outcomes.len(), SUSPECTS, "each has an outcome");
+    assert_eq!(revoked.load(Ordering::Relaxed), 13);
+    for (number, (_, outcome)) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_done(), number == 2, "{number}: {outcome}");
+        let is_skipped = matches!(outcome, StepOutcome::Skipped);
+        assert_eq!(is_skipped, number >= 13, "{number}: {outcome}");
+    }
 }

@@ -7,8 +7,10 @@ use http_body_util::Full;
 use idpflare_layers::BoxError;
 use tower::Service;
 
+use super::steps::revoke;
 use super::unfit_key::outlives;
 use crate::one_line::one_line;
+use crate::workflows::step::FailuresInARow;
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{ApiKey, ApiKeyId, Client};
 
@@ -125,6 +127,9 @@ impl RotateApiKeyReport {
 
     /// Revokes the [suspects](Self::suspects), whose secret nobody knows. Look at them first: another
     /// program may have created such a key at the same time.
+    ///
+    /// After ten failures in a row the rest is not tried, and has the outcome
+    /// [`Skipped`](StepOutcome::Skipped).
     pub async fn revoke_suspects<S, B>(&self, client: &Client<S>) -> Vec<(ApiKeyId, StepOutcome)>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
@@ -132,11 +137,21 @@ impl RotateApiKeyReport {
         B: Body,
         B::Error: Into<BoxError>,
     {
+        let Suspects::Found(keys) = &self.suspects else {
+            return Vec::new();
+        };
         let mut outcomes = Vec::new();
-        if let Suspects::Found(keys) = &self.suspects {
-            for key in keys {
-                outcomes.push((key.id.clone(), super::steps::revoke(client, &key.id).await));
-            }
+        let mut failures = FailuresInARow::default();
+        let mut ends = false;
+        for key in keys {
+            let outcome = if ends {
+                StepOutcome::Skipped
+            } else {
+                let revoked = revoke(client, &key.id).await;
+                ends = failures.end_with(&revoked);
+                revoked
+            };
+            outcomes.push((key.id.clone(), outcome));
         }
         outcomes
     }

@@ -11,7 +11,7 @@ use super::unfit_key::outlives;
 use super::{Job, NewApiKey, RotateApiKeyReport, Suspects, UnfitKey};
 use crate::workflows::patience::patient;
 use crate::workflows::preflight::{active_keys, find};
-use crate::workflows::step::MAX_FAILURES;
+use crate::workflows::step::FailuresInARow;
 use crate::workflows::{KeyNotFound, ScopeCheck, StepOutcome};
 use crate::{ApiKey, ApiKeyId, Client, CreateApiKey, CreatedApiKey, RevokeApiKey, Scope};
 
@@ -154,14 +154,14 @@ where
         if self.job.revoke_leftovers {
             // Before the old key, with which the client may still be running.
             let mut outcome = StepOutcome::AlreadyDone;
-            let mut failures = 0;
+            let mut failures = FailuresInARow::default();
             for key in &report.leftovers {
                 let revoked = self.revoke(&key.id).await;
-                failures = if revoked.is_done() { 0 } else { failures + 1 };
+                let ends = failures.end_with(&revoked);
                 if outcome.is_done() {
                     outcome = revoked;
                 }
-                if failures == MAX_FAILURES {
+                if ends {
                     break;
                 }
             }
