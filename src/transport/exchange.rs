@@ -88,14 +88,13 @@ fn unconnected(error: BoxError) -> BoxError {
 }
 
 /// What is known of how far a request came.
-fn interrupted(error: hyper::Error, is_unsent: bool) -> BoxError {
-    let chain: &(dyn StdError + 'static) = &error;
+fn interrupted(source: BoxError, is_unsent: bool) -> BoxError {
+    let chain: &(dyn StdError + 'static) = &*source;
     let is_untrusted = tls::is_untrusted(chain);
     let is_refused = find_source::<h2::Error>(chain).is_some_and(|error| {
         let refused = Some(h2::Reason::REFUSED_STREAM);
         error.is_remote() && error.is_reset() && error.reason() == refused
     });
-    let source = error.into();
     let error = if is_unsent {
         TransportError::not_sent(source)
     } else if is_refused {

@@ -77,12 +77,16 @@ impl Pool {
         let server = Arc::new(Server::new(uri, runtime, self.limits)?);
         // Connections of a runtime that has ended have ended with it.
         let is_full = servers.len() >= FEW_SERVERS;
-        servers.retain(|server| {
-            Arc::strong_count(server) > 1
-                || (server.is_in(runtime) && !is_full)
-                || !server.is_unused()
-        });
+        let is_over = |server: &mut Arc<Server>| {
+            Arc::strong_count(server) == 1
+                && (is_full || !server.is_in(runtime))
+                && server.is_unused()
+        };
+        let over: Vec<_> = servers.extract_if(.., is_over).collect();
         servers.push(Arc::clone(&server));
+        // Callers may come back here when they learn that their connections are dropped.
+        drop(servers);
+        drop(over);
         Ok(server)
     }
 

@@ -35,6 +35,8 @@ pub(super) type Http1Sender = http1::SendRequest<Full<Bytes>>;
 
 pub(super) type Http2Sender = http2::SendRequest<Full<Bytes>>;
 
+type Outcome = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
+
 pub(super) struct Http1 {
     pub(super) sender: Http1Sender,
     socket: Option<SocketHandle>,
@@ -82,11 +84,11 @@ impl Http2 {
         }
     }
 
+    /// Sends a request, unless the connection has ended.
     pub(super) fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>> + use<>
-    {
+    ) -> Option<impl Future<Output = Outcome> + use<>> {
         let sender = &mut self.sender;
         self.end.enqueue(|| sender.try_send_request(request))
     }

@@ -16,25 +16,40 @@ use hyper::rt;
 
 /// The end of a connection, as a request sees it.
 ///
-/// Its lock is held while a request is put into hyper's queue, and while that queue is dropped: a
-/// request that another thread puts there meanwhile would be left behind, and its caller never woken.
+/// Its lock is held while a request is put into hyper's queue, and none is put there once the queue is
+/// about to be dropped: one that another thread puts there meanwhile would be left behind, and its caller
+/// never woken. The queue itself is dropped without the lock, since that wakes callers.
 #[derive(Clone, Default)]
-pub(super) struct End(Arc<Mutex<bool>>);
+pub(super) struct End(Arc<Mutex<Ending>>);
+
+#[derive(Default)]
+struct Ending {
+    is_over: bool,
+    has_dropped: bool,
+}
 
 impl End {
-    /// Puts a request into the queue.
-    pub(super) fn enqueue<T>(&self, enqueue: impl FnOnce() -> T) -> T {
-        let _has_dropped = self.lock();
-        enqueue()
+    /// Puts a request into the queue, unless that is gone.
+    pub(super) fn enqueue<T>(&self, enqueue: impl FnOnce() -> T) -> Option<T> {
+        let ending = self.lock();
+        (!ending.is_over).then(enqueue)
     }
 
     /// Whether a request may have been dropped whose stream was not opened. Says so once, as there is
     /// one at most.
     pub(super) fn take_dropped(&self) -> bool {
-        mem::take(&mut *self.lock())
+        mem::take(&mut self.lock().has_dropped)
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
+    /// Nothing is put into the queue from now on.
+    fn close(&self) {
+        *self.lock() = Ending {
+            is_over: true,
+            has_dropped: true,
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,8 +99,7 @@ impl Executor {
             if let Some(running) = &mut streams
                 && Pin::new(running).poll(cx).is_ready()
             {
-                let mut has_dropped = ending.lock();
-                *has_dropped = true;
+                ending.close();
                 streams = None;
             }
             streams.is_none()
@@ -109,5 +123,61 @@ impl Executor {
             connection.await;
         });
         end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::sync::OnceLock;
+    use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+    use std::time::Duration;
+
+    use hyper::rt::Executor as _;
+
+    use super::*;
+
+    /// hyper's queue with a caller that sends again as soon as it learns of the end.
+    struct Queue {
+        end: Arc<OnceLock<End>>,
+        is_dropped: Sender<bool>,
+    }
+
+    impl Future for Queue {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    impl Drop for Queue {
+        fn drop(&mut self) {
+            let is_queued = self.end.get().and_then(|end| end.enqueue(|| ())).is_some();
+            let _ = self.is_dropped.send(is_queued);
+        }
+    }
+
+    #[test]
+    fn a_caller_that_sends_again_when_its_connection_ends_is_not_left_behind() {
+        let (sender, is_queued): (_, Receiver<bool>) = channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime").block_on(async {
+                let executor = Executor::default();
+                executor.execute(ready(()));
+                let end = Arc::new(OnceLock::new());
+                let queue = Queue {
+                    end: Arc::clone(&end),
+                    is_dropped: sender,
+                };
+                let _ = end.set(executor.drive(queue, ()));
+                tokio::task::yield_now().await;
+            });
+        });
+        // Under the lock it would stand still.
+        let is_queued = is_queued.recv_timeout(Duration::from_secs(20));
+        assert_ne!(is_queued, Err(RecvTimeoutError::Timeout));
+        assert_eq!(is_queued, Ok(false));
     }
 }

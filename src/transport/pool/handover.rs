@@ -2,6 +2,8 @@
 
 #[cfg(all(test, idpflare_loom))]
 mod model;
+#[cfg(all(test, not(idpflare_loom)))]
+mod tests;
 
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
@@ -14,10 +16,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
-use super::line::{Keep, Limits, Line, Step, Wakers};
+use super::line::{Keep, Limits, Line, Step, Wakes};
 
-/// Connections of one server, and the calls that wait for one. Each operation holds the lock once, and
-/// wakes after that.
+/// Connections of one server, and the calls that wait for one. Each operation holds the lock once. Wakers
+/// are woken and dropped, and connections dropped, after that: any of it may run code that comes back here.
 pub(super) struct Handover<E, S>(Mutex<Line<E, S>>);
 
 impl<E: Keep, S: Keep + Clone> Handover<E, S> {
@@ -26,14 +28,14 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
     }
 
     /// Takes a connection that is left after all claims.
-    pub(super) fn take(&self, now: Instant) -> Option<Step<E, S>> {
-        self.lock().take(now)
+    pub(super) fn take(&self) -> Option<Step<E, S>> {
+        self.change(Line::take)
     }
 
     /// Adds a free connection, which is kept for at most so long. `maker` is the ticket of the waiter
     /// that made it.
     pub(super) fn put(&self, connection: E, keep: Duration, maker: Option<u64>) {
-        self.change(|line, now, wakers| line.put(connection, keep, maker, now, wakers));
+        self.change(|line, now, wakes| line.put(connection, keep, maker, now, wakes));
     }
 
     pub(super) fn returning(&self) {
@@ -46,15 +48,15 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
 
     /// Adds a connection for all calls, unless there is one.
     pub(super) fn share(&self, connection: S) {
-        self.change(|line, now, wakers| line.share(connection, now, wakers));
+        self.change(|line, now, wakes| line.share(connection, now, wakes));
     }
 
     pub(super) fn forget(&self, is_it: impl Fn(&S) -> bool) {
-        self.lock().forget(is_it);
+        self.change(|line, _, wakes| line.forget(is_it, wakes));
     }
 
     pub(super) fn end_turns(&self, generation: u64) {
-        self.change(|line, now, wakers| line.end_turns(generation, now, wakers));
+        self.change(|line, now, wakes| line.end_turns(generation, now, wakes));
     }
 
     pub(super) fn dial_failed(&self, generation: u64) {
@@ -66,7 +68,7 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
     }
 
     pub(super) fn dial_over(&self, generation: u64) {
-        self.change(|line, now, wakers| line.dial_over(generation, now, wakers));
+        self.change(|line, now, wakes| line.dial_over(generation, now, wakes));
     }
 
     pub(super) fn connected(&self) {
@@ -87,13 +89,18 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
     }
 
     pub(super) fn close_expired(&self) -> Option<Instant> {
-        self.lock().close_expired(Instant::now())
+        self.change(Line::close_expired)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Line<E, S>, Instant, &mut Wakers) -> T) -> T {
-        let mut wakers = Wakers::new();
-        let outcome = change(&mut self.lock(), Instant::now(), &mut wakers);
-        wakers.into_iter().for_each(Waker::wake);
+    /// When the time of the next unused connection is over; `None` if there is none.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.lock().next_expiry(Instant::now())
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Line<E, S>, Instant, &mut Wakes<E, S>) -> T) -> T {
+        let mut wakes = Wakes::new();
+        let outcome = change(&mut self.lock(), Instant::now(), &mut wakes);
+        wakes.wake();
         outcome
     }
 
@@ -120,7 +127,7 @@ impl<E: Keep, S: Keep + Clone> Place<E, S> {
     pub(super) fn poll(&mut self, is_dialing: bool, waker: &Waker) -> Step<E, S> {
         let ticket = &mut self.ticket;
         self.handover
-            .change(|line, now, wakers| line.poll(ticket, is_dialing, waker, now, wakers))
+            .change(|line, now, wakes| line.poll(ticket, is_dialing, waker, now, wakes))
     }
 
     /// Its number in line; a waiter that was passed by gets another one.
@@ -134,7 +141,7 @@ impl<E: Keep, S: Keep + Clone> Drop for Place<E, S> {
         let ticket = &mut self.ticket;
         if ticket.is_some() {
             self.handover
-                .change(|line, now, wakers| line.leave(ticket, now, wakers));
+                .change(|line, now, wakes| line.leave(ticket, now, wakes));
         }
     }
 }

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use idpflare_layers::{Call, find_source};
+use idpflare_layers::{BoxError, Call, find_source};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -23,7 +23,7 @@ pub(in crate::transport) struct Lease {
 
 /// No reply came to a request.
 pub(in crate::transport) struct SendError {
-    pub(in crate::transport) error: hyper::Error,
+    pub(in crate::transport) error: BoxError,
     /// The request, where the server has not processed it.
     pub(in crate::transport) unsent: Option<Request<Full<Bytes>>>,
 }
@@ -55,7 +55,10 @@ impl Lease {
             Connection::Http2(http2) => {
                 self.server.address_http2(request);
                 let copy = copy_of(request);
-                let sending = http2.send(mem::take(request));
+                let Some(sending) = http2.send(mem::take(request)) else {
+                    self.server.forget(http2.number);
+                    return Err(SendError::ended(copy));
+                };
                 let mut unanswered = Unanswered {
                     server: &self.server,
                     number: http2.number,
@@ -124,7 +127,16 @@ impl SendError {
         let given_back = error.take_message();
         let error = error.into_error();
         let unsent = given_back.or_else(|| unsent(&error));
+        let error = error.into();
         Self { error, unsent }
+    }
+
+    /// The connection had ended before the request was sent.
+    fn ended(unsent: Request<Full<Bytes>>) -> Self {
+        Self {
+            error: "the connection has ended".into(),
+            unsent: Some(unsent),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod tests;
 mod tick;
 mod unused;
 mod waiter;
+mod wakes;
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 pub(super) use unused::Keep;
 use unused::Unused;
 use waiter::{Called, Claim, Waiter};
+pub(super) use wakes::Wakes;
 
 /// The time that a called waiter has to take its connection.
 pub(super) const CLAIM: Duration = Duration::from_millis(50);
@@ -94,9 +96,6 @@ pub(super) struct Line<E, S> {
     asked: Option<Instant>,
 }
 
-/// Wakers for after the lock is released.
-pub(super) type Wakers = Vec<Waker>;
-
 impl<E: Keep, S: Keep + Clone> Line<E, S> {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -120,11 +119,11 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// Takes a connection for a call that does not wait yet.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Step<E, S>> {
-        if let Some(shared) = self.shared(now) {
+    pub(super) fn take(&mut self, now: Instant, wakes: &mut Wakes<E, S>) -> Option<Step<E, S>> {
+        if let Some(shared) = self.shared(now, wakes).cloned() {
             return Some(Step::Shared(shared));
         }
-        self.unclaimed(now).map(Step::Exclusive)
+        self.unclaimed(now, wakes).map(Step::Exclusive)
     }
 
     /// Takes a connection for a waiter, or lets it make one. Without a ticket, or with one that was
@@ -135,22 +134,22 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         is_dialing: bool,
         waker: &Waker,
         now: Instant,
-        wakers: &mut Wakers,
+        wakes: &mut Wakes<E, S>,
     ) -> Step<E, S> {
-        if let Some(shared) = self.shared(now) {
-            self.leave(ticket, now, wakers);
+        if let Some(shared) = self.shared(now, wakes).cloned() {
+            self.leave(ticket, now, wakes);
             return Step::Shared(shared);
         }
-        let own = self.join(ticket, is_dialing, now);
-        self.settle(now, wakers);
+        let own = self.join(ticket, is_dialing, now, wakes);
+        self.settle(now, wakes);
         let Some(called) = self.called.remove(&own) else {
             return self.wait(own, is_dialing, waker);
         };
         // Its own claim is among them no longer.
-        if let Some(connection) = self.unclaimed(now) {
+        if let Some(connection) = self.unclaimed(now, wakes) {
             *ticket = None;
             self.moved = Some(now);
-            self.settle(now, wakers);
+            self.settle(now, wakes);
             return Step::Exclusive(connection);
         }
         let may_dial = called.claim == Claim::Excess || self.room() > self.claims(Claim::Room);
@@ -161,16 +160,23 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         self.dials += 1;
         self.moved = Some(now);
         self.wait(own, true, waker);
-        self.settle(now, wakers);
+        self.settle(now, wakes);
         Step::Dial(self.generation)
     }
 
     /// Removes a waiter, whose claim goes to the next.
-    pub(super) fn leave(&mut self, ticket: &mut Option<u64>, now: Instant, wakers: &mut Wakers) {
+    pub(super) fn leave(
+        &mut self,
+        ticket: &mut Option<u64>,
+        now: Instant,
+        wakes: &mut Wakes<E, S>,
+    ) {
         if let Some(own) = ticket.take() {
-            self.waiting.remove(&own);
+            if let Some(waiter) = self.waiting.remove(&own) {
+                wakes.discard(waiter.waker);
+            }
             self.called.remove(&own);
-            self.settle(now, wakers);
+            self.settle(now, wakes);
         }
     }
 
@@ -181,7 +187,7 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         keep: Duration,
         maker: Option<u64>,
         now: Instant,
-        wakers: &mut Wakers,
+        wakes: &mut Wakes<E, S>,
     ) {
         self.free.push(Unused {
             connection,
@@ -189,9 +195,9 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
             keep: keep.min(self.limits.idle),
         });
         if let Some((ticket, waiter)) = maker.and_then(|maker| self.waiting.remove_entry(&maker)) {
-            self.call(ticket, waiter, Claim::Free, now, wakers);
+            self.call(ticket, waiter, Claim::Free, now, wakes);
         }
-        self.settle(now, wakers);
+        self.settle(now, wakes);
     }
 
     /// A connection is about to be free.
@@ -200,14 +206,15 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// It is free, or has ended.
-    pub(super) fn returned(&mut self, now: Instant, wakers: &mut Wakers) {
+    pub(super) fn returned(&mut self, now: Instant, wakes: &mut Wakes<E, S>) {
         self.returning = self.returning.saturating_sub(1);
-        self.settle(now, wakers);
+        self.settle(now, wakes);
     }
 
     /// Adds a connection for all calls, unless there is one.
-    pub(super) fn share(&mut self, connection: S, now: Instant, wakers: &mut Wakers) {
-        if self.shared(now).is_some() {
+    pub(super) fn share(&mut self, connection: S, now: Instant, wakes: &mut Wakes<E, S>) {
+        if self.shared(now, wakes).is_some() {
+            wakes.close_shared([connection]);
             return;
         }
         self.shared = Some(Unused {
@@ -218,13 +225,14 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         self.renew_turns();
         // Each takes it when it is polled; all others have been woken before.
         let waiting = std::mem::take(&mut self.waiting);
-        wakers.extend(waiting.into_values().map(|waiter| waiter.waker));
+        wakes.add_all(waiting.into_values().map(|waiter| waiter.waker));
         self.called.clear();
     }
 
     /// Removes the connection for all calls, if it is the one that `is_it` looks for.
-    pub(super) fn forget(&mut self, is_it: impl Fn(&S) -> bool) {
-        self.shared.take_if(|shared| is_it(&shared.connection));
+    pub(super) fn forget(&mut self, is_it: impl Fn(&S) -> bool, wakes: &mut Wakes<E, S>) {
+        let forgotten = self.shared.take_if(|shared| is_it(&shared.connection));
+        wakes.close_shared(forgotten.map(|shared| shared.connection));
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -232,12 +240,18 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// Returns the ticket of a waiter that is in line now.
-    fn join(&mut self, ticket: &mut Option<u64>, is_dialing: bool, now: Instant) -> u64 {
+    fn join(
+        &mut self,
+        ticket: &mut Option<u64>,
+        is_dialing: bool,
+        now: Instant,
+        wakes: &mut Wakes<E, S>,
+    ) -> u64 {
         if let Some(own) = *ticket {
             if let Some(waiter) = self.waiting.get_mut(&own) {
                 waiter.is_dialing = is_dialing;
                 waiter.is_asked = false;
-                waiter.waker = Waker::noop().clone();
+                wakes.discard(waiter.take_waker());
                 return own;
             }
             if let Some(called) = self.called.get_mut(&own) {
@@ -267,18 +281,18 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// Calls waiters until the invariants hold.
-    fn settle(&mut self, now: Instant, wakers: &mut Wakers) {
+    fn settle(&mut self, now: Instant, wakes: &mut Wakes<E, S>) {
         while self.free.len() > self.claims(Claim::Free) {
             let Some((ticket, waiter)) = self.first(false) else {
                 return;
             };
-            self.call(ticket, waiter, Claim::Free, now, wakers);
+            self.call(ticket, waiter, Claim::Free, now, wakes);
         }
         while self.room() > self.claims(Claim::Room) && self.needs_more() {
             let Some((ticket, waiter)) = self.first(true) else {
                 return;
             };
-            self.call(ticket, waiter, Claim::Room, now, wakers);
+            self.call(ticket, waiter, Claim::Room, now, wakes);
         }
     }
 
@@ -288,9 +302,9 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         waiter: Waiter,
         claim: Claim,
         now: Instant,
-        wakers: &mut Wakers,
+        wakes: &mut Wakes<E, S>,
     ) {
-        wakers.push(waiter.waker);
+        wakes.add(waiter.waker);
         let called = Called {
             at: now,
             claim,
@@ -320,21 +334,24 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// Takes a connection that is left after all claims.
-    fn unclaimed(&mut self, now: Instant) -> Option<E> {
+    fn unclaimed(&mut self, now: Instant, wakes: &mut Wakes<E, S>) -> Option<E> {
         let claims = self.claims(Claim::Free);
         while self.free.len() > claims {
             let unused = self.free.pop()?;
             if unused.is_usable(now) {
                 return Some(unused.connection);
             }
+            wakes.close([unused.connection]);
         }
         None
     }
 
-    fn shared(&mut self, now: Instant) -> Option<S> {
-        self.shared.take_if(|shared| !shared.is_usable(now));
+    /// The connection for all calls, which is used now.
+    fn shared(&mut self, now: Instant, wakes: &mut Wakes<E, S>) -> Option<&S> {
+        let unusable = self.shared.take_if(|shared| !shared.is_usable(now));
+        wakes.close_shared(unusable.map(|shared| shared.connection));
         let shared = self.shared.as_mut()?;
         shared.since = now;
-        Some(shared.connection.clone())
+        Some(&shared.connection)
     }
 }

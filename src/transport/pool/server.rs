@@ -23,7 +23,7 @@ pub(in crate::transport) struct Server {
     pub(super) idle_timeout: Duration,
     pub(super) connections: Arc<Connections>,
     last_number: AtomicU64,
-    /// Taken before the lock of `connections`.
+    /// Taken before the lock of `connections`. No connection is dropped under it.
     watches: Mutex<Watches>,
 }
 
@@ -74,7 +74,7 @@ impl Server {
 
     /// A connection that is there and that no call waits for.
     pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
-        match self.connections.take(Instant::now())? {
+        match self.connections.take()? {
             Step::Exclusive(connection) => Some(self.lease(Connection::Http1(connection))),
             Step::Shared(connection) => Some(self.lease(Connection::Http2(connection))),
             _ => None,
@@ -116,12 +116,17 @@ impl Server {
 
     /// Returns whether nothing is lost with it, if no call has it.
     pub(super) fn is_unused(&self) -> bool {
-        self.connections.close_expired().is_none()
+        self.connections.next_expiry().is_none()
     }
 
     pub(super) fn close_expired(&self) -> Option<Instant> {
-        let mut watches = self.watches();
         let next = self.connections.close_expired();
+        if next.is_some() {
+            return next;
+        }
+        let mut watches = self.watches();
+        // One may have come meanwhile.
+        let next = self.connections.next_expiry();
         if next.is_none() {
             watches.over_unused = None;
         }

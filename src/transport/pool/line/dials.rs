@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::unused::Keep;
-use super::{Line, Wakers};
+use super::{Line, Wakes};
 
 impl<E: Keep, S: Keep + Clone> Line<E, S> {
     /// A connection of this generation serves one call at a time: each call needs its own.
@@ -11,11 +11,11 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         &mut self,
         generation: u64,
         now: Instant,
-        wakers: &mut Wakers,
+        wakes: &mut Wakes<E, S>,
     ) {
         if generation == self.generation {
             self.turns = None;
-            self.settle(now, wakers);
+            self.settle(now, wakes);
         }
     }
 
@@ -51,22 +51,26 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
         &mut self,
         generation: u64,
         now: Instant,
-        wakers: &mut Wakers,
+        wakes: &mut Wakes<E, S>,
     ) {
         self.making = self.making.saturating_sub(1);
         if generation == self.generation {
             self.dials = self.dials.saturating_sub(1);
         }
-        self.settle(now, wakers);
+        self.settle(now, wakes);
     }
 
     pub(in crate::transport::pool) fn connected(&mut self) {
         self.connected += 1;
     }
 
-    pub(in crate::transport::pool) fn disconnected(&mut self, now: Instant, wakers: &mut Wakers) {
+    pub(in crate::transport::pool) fn disconnected(
+        &mut self,
+        now: Instant,
+        wakes: &mut Wakes<E, S>,
+    ) {
         self.connected = self.connected.saturating_sub(1);
-        self.settle(now, wakers);
+        self.settle(now, wakes);
     }
 
     /// How many more connections may be made now.

@@ -102,10 +102,10 @@ fn longest_wait_beside_a_free_connection(seed: u64) -> Duration {
     let connections = 1 + chance.below(4);
     let mut line = line(connections as usize, HOUR);
     let start = Instant::now();
-    let mut wakers = Wakers::new();
+    let mut wakes = Wakes::new();
     for _ in 0..connections {
         line.connected();
-        line.put(Connection, HOUR, None, start, &mut wakers);
+        line.put(Connection, HOUR, None, start, &mut wakes);
     }
     let mut callers: Vec<_> = (0..30).map(|_| Caller::by(&mut chance)).collect();
     let mut free_since = None;
@@ -114,19 +114,19 @@ fn longest_wait_beside_a_free_connection(seed: u64) -> Duration {
         let now = start + STEP * at;
         let at = u64::from(at);
         if at % 50 == 0 {
-            line.tick(now, &mut wakers);
+            line.tick(now, &mut wakes);
         }
         for caller in &mut callers {
             if caller.until == Some(at) {
                 caller.until = None;
-                line.put(Connection, HOUR, None, now, &mut wakers);
+                line.put(Connection, HOUR, None, now, &mut wakes);
             }
             if caller.dropped == Some(at) && caller.until.is_none() {
-                line.leave(&mut caller.ticket, now, &mut wakers);
+                line.leave(&mut caller.ticket, now, &mut wakes);
                 caller.is_done = true;
             }
         }
-        wakers.drain(..).for_each(Waker::wake);
+        std::mem::replace(&mut wakes, Wakes::new()).wake();
         for caller in &mut callers {
             let is_new = caller.arrives == at;
             let is_resumed = caller.held.is_some_and(|(_, until)| until == at);
@@ -136,14 +136,14 @@ fn longest_wait_beside_a_free_connection(seed: u64) -> Duration {
             }
             caller.woken.0.store(false, Ordering::SeqCst);
             let waker = Waker::from(Arc::clone(&caller.woken));
-            let step = line.poll(&mut caller.ticket, false, &waker, now, &mut wakers);
+            let step = line.poll(&mut caller.ticket, false, &waker, now, &mut wakes);
             if let Step::Exclusive(_) = step {
                 caller.until = Some(at + caller.uses);
                 caller.is_done = true;
                 free_since = None;
             }
         }
-        wakers.drain(..).for_each(Waker::wake);
+        std::mem::replace(&mut wakes, Wakes::new()).wake();
         let is_waited_for = |caller: &Caller| caller.waits() && !caller.is_held(at);
         if line.free.is_empty() || !callers.iter().any(is_waited_for) {
             free_since = None;
@@ -190,7 +190,7 @@ fn poll(line: &mut TestLine, ticket: &mut Option<u64>) -> Step<Connection, Conne
         false,
         Waker::noop(),
         Instant::now(),
-        &mut Wakers::new(),
+        &mut Wakes::new(),
     )
 }
 
@@ -210,9 +210,9 @@ fn waiters_that_are_polled_keep_their_order() {
         assert_eq!(waits_for(&poll(&mut line, ticket)), Some(Reason::Bound));
     }
     for first in 0..5 {
-        line.put(Connection, HOUR, None, Instant::now(), &mut Wakers::new());
+        line.put(Connection, HOUR, None, Instant::now(), &mut Wakes::new());
         // Neither a new call nor a later one takes it.
-        assert!(line.take(Instant::now()).is_none());
+        assert!(line.take(Instant::now(), &mut Wakes::new()).is_none());
         for later in tickets.iter_mut().skip(first + 1) {
             let step = poll(&mut line, later);
             assert_eq!(waits_for(&step), Some(Reason::Bound));
@@ -231,20 +231,20 @@ fn a_hundred_held_waiters_delay_the_next_no_more_than_one() {
     for ticket in &mut held {
         poll(&mut line, ticket);
     }
-    let mut wakers = Wakers::new();
+    let mut wakes = Wakes::new();
     let start = Instant::now();
     let mut ticket = None;
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
-    line.poll(&mut ticket, false, &waker, start, &mut wakers);
-    line.put(Connection, HOUR, None, start, &mut wakers);
-    line.tick(start + CLAIM, &mut wakers);
-    wakers.drain(..).for_each(Waker::wake);
+    line.poll(&mut ticket, false, &waker, start, &mut wakes);
+    line.put(Connection, HOUR, None, start, &mut wakes);
+    line.tick(start + CLAIM, &mut wakes);
+    std::mem::replace(&mut wakes, Wakes::new()).wake();
     assert!(woken.0.load(Ordering::SeqCst));
-    let step = line.poll(&mut ticket, false, &waker, start + CLAIM, &mut wakers);
+    let step = line.poll(&mut ticket, false, &waker, start + CLAIM, &mut wakes);
     assert!(matches!(step, Step::Exclusive(_)));
     // Those that were not polled have left the line; each gets in line again when it is polled.
-    line.tick(start + CLAIM * 2, &mut wakers);
+    line.tick(start + CLAIM * 2, &mut wakes);
     assert!(!line.has_waiting());
 }
 
@@ -254,14 +254,14 @@ fn one_connection_beyond_the_limit_is_made_where_nothing_moves() {
     let mut line = line(1, patience);
     line.connected();
     let (mut first, mut second) = (None, None);
-    let mut wakers = Wakers::new();
+    let mut wakes = Wakes::new();
     let start = Instant::now();
     for ticket in [&mut first, &mut second] {
-        line.poll(ticket, false, Waker::noop(), start, &mut wakers);
+        line.poll(ticket, false, Waker::noop(), start, &mut wakes);
     }
     let mut dials = |at: Duration, ticket: &mut Option<u64>| {
-        line.tick(start + at, &mut Wakers::new());
-        let step = line.poll(ticket, false, Waker::noop(), start + at, &mut Wakers::new());
+        line.tick(start + at, &mut Wakes::new());
+        let step = line.poll(ticket, false, Waker::noop(), start + at, &mut Wakes::new());
         matches!(step, Step::Dial(_))
     };
     assert!(!dials(patience - STEP, &mut first));
@@ -274,20 +274,20 @@ fn one_connection_beyond_the_limit_is_made_where_nothing_moves() {
 fn without_descriptors_as_many_connections_are_made_as_there_are() {
     let mut line = line(10, HOUR);
     let start = Instant::now();
-    let mut wakers = Wakers::new();
+    let mut wakes = Wakes::new();
     let mut tickets = [None; 4];
     for ticket in &mut tickets[..2] {
         assert!(matches!(poll(&mut line, ticket), Step::Dial(0)));
     }
     line.connected();
-    line.dial_over(0, start, &mut wakers);
+    line.dial_over(0, start, &mut wakes);
     assert!(line.dial_starved(start));
-    line.dial_over(0, start, &mut wakers);
+    line.dial_over(0, start, &mut wakes);
     let step = poll(&mut line, &mut tickets[2]);
     assert_eq!(waits_for(&step), Some(Reason::Bound));
     // After a while they are tried again, and at once where no connection is left to wait for.
-    line.tick(start + tick::RECOVERY, &mut wakers);
+    line.tick(start + tick::RECOVERY, &mut wakes);
     assert!(matches!(poll(&mut line, &mut tickets[2]), Step::Dial(0)));
-    line.disconnected(start, &mut wakers);
+    line.disconnected(start, &mut wakes);
     assert!(!line.dial_starved(start));
 }

@@ -34,4 +34,8 @@ impl Waiter {
             is_asked: false,
         }
     }
+
+    pub(super) fn take_waker(&mut self) -> Waker {
+        std::mem::replace(&mut self.waker, Waker::noop().clone())
+    }
 }
