@@ -90,6 +90,8 @@ async fn entries_that_are_dated_ahead_do_not_blind_it_however_many_there_are() {
         };
         let behind = read_at.as_millisecond() - reads_from.as_millisecond();
         assert!(behind >= 30_000, "{case}: {behind}");
+        let watermark = heard.checkpoint.watermark().expect("a time");
+        assert!(watermark <= Timestamp::now().max(at(now + 999)), "{case}");
         assert!(heard.checkpoint.known() <= 65_536 + 10, "{case}");
 
         // A later one comes, whether or not the server is repaired, and in another process too.
@@ -178,6 +180,7 @@ async fn it_goes_back_with_the_clock_of_a_server() {
     let repaired = server.model().insert(now + 4000);
     let heard = hear(&mut tail).await;
     assert_eq!(heard.entries.get(&repaired), Some(&1));
+    assert!(heard.checkpoint.watermark() < Some(at(YEAR_2100)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,10 @@ impl AuditCheckpoint {
         }
     }
 
-    /// When the newest entry was made that has been read; `None` before the first.
+    /// Returns the time of the newest entry that has been read; `None` before the first.
+    ///
+    /// It is never above the time of the reading, by the server's `Date` or by this machine's clock,
+    /// whichever is later: an entry that is dated ahead counts as made when it was read.
     #[must_use]
     pub fn watermark(&self) -> Option<Timestamp> {
         self.watermark
@@ -114,11 +117,12 @@ impl AuditCheckpoint {
     }
 
     /// Takes note of an entry; false where it was known.
-    pub(super) fn sees(&mut self, entry: &AuditLogEntry) -> bool {
+    pub(super) fn sees(&mut self, entry: &AuditLogEntry, now: Now) -> bool {
         let made = entry.created_at.as_millisecond();
         let is_new = self.seen.insert((made, entry.id.clone()));
         if is_new {
-            self.watermark = self.watermark.max(Some(entry.created_at));
+            let made = entry.created_at.min(millis::timestamp(now.latest));
+            self.watermark = self.watermark.max(Some(made));
         }
         is_new
     }
@@ -189,9 +193,11 @@ impl AuditCheckpoint {
         Some(first)
     }
 
-    /// Goes on from an earlier time. What was known from there on has been forgotten.
-    pub(super) fn step_back(&mut self, floor: Millis) {
+    /// Goes on from an earlier time. The ids from there on have been forgotten.
+    pub(super) fn step_back(&mut self, floor: Millis, now: Now) {
+        let latest = millis::timestamp(now.latest);
         self.from = Some(millis::timestamp(floor));
+        self.watermark = self.watermark.map(|watermark| watermark.min(latest));
     }
 
     fn raise(&mut self, floor: Millis) {

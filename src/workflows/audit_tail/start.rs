@@ -30,16 +30,17 @@ impl<S: HttpService> AuditTail<S> {
         };
         let pager = pager.get_or_insert_with(|| Box::new(self.question.pager(&self.client, whole)));
         let mut newer = whole.behind();
-        let (oldest, newest) = loop {
+        let ((oldest, newest), now) = loop {
             let Some(rows) = ready!(pager.poll_page(cx))? else {
                 self.start = Start::Known;
                 return Poll::Ready(Ok(()));
             };
+            let now = Now::of(pager.date());
             let mut times: Option<(Millis, Millis)> = None;
             for row in rows {
                 let made = match row {
                     Ok(entry) => {
-                        self.progress.sees(&entry);
+                        self.progress.sees(&entry, now);
                         Some(entry.created_at.as_millisecond())
                     }
                     Err(error) => {
@@ -56,12 +57,11 @@ impl<S: HttpService> AuditTail<S> {
             }
             // Where no row says when it was made, the next page may.
             if let Some(times) = times {
-                break times;
+                break (times, now);
             }
         };
         let is_whole_log = pager.next_request().is_none();
         // One that is dated ahead must not have those missed that come in the meantime.
-        let now = Now::of(pager.date());
         let start = newest.min(now.earliest);
         self.not_before = Some(start);
         self.progress.settle(self.floor_below(start), now);

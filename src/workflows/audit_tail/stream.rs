@@ -91,7 +91,7 @@ impl<S: HttpService> AuditTail<S> {
             self.sweep = None;
             return;
         }
-        entries.retain(|entry| self.progress.sees(entry));
+        entries.retain(|entry| self.progress.sees(entry, now));
         undecoded.retain(|row| self.progress.sees_undecoded(row));
         if let Start::Quiet(before) = self.start {
             entries.retain(|entry| before <= entry.created_at.as_millisecond());
@@ -128,7 +128,7 @@ impl<S: HttpService> AuditTail<S> {
         let is_ahead = before > Some(now.latest.saturating_add(MAX_LEAD)) && before > Some(floor);
         let steps = is_ahead && now.is_servers && self.progress.watermark().is_some();
         if steps {
-            self.progress.step_back(floor);
+            self.progress.step_back(floor, now);
         }
         steps
     }
