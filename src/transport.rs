@@ -40,8 +40,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// wait for it: over HTTP/2 all go over that connection, over HTTP/1.1 each then makes its own. A
 /// further one connects where that fails, or takes more than a quarter of the time for connecting. A
 /// call that is still connecting goes over whatever connection becomes free before. Each runtime has
-/// connections of its own. One that was idle is used only if nothing has arrived on it and if the server's
-/// `Keep-Alive: timeout` is not about to end. Redirects are not followed,
+/// connections of its own, and a call uses those of the runtime that first polls it. One that was idle
+/// is used only if nothing has arrived on it and if the server's `Keep-Alive: timeout` is not about to
+/// end. Redirects are not followed,
 /// nothing is decompressed, and nothing but finding, making and using connections is done here: the
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///

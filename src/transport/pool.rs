@@ -68,13 +68,13 @@ impl Pool {
 
     /// The server that a URI names, as the current runtime sees it.
     pub(super) fn server(&self, uri: &Uri) -> Result<Arc<Server>, Unsendable> {
-        let runtime = Handle::try_current().map_err(|_| Unsendable::outside_of_a_runtime())?;
-        let runtime = runtime.id();
+        let handle = Handle::try_current().map_err(|_| Unsendable::outside_of_a_runtime())?;
+        let runtime = handle.id();
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.iter().find(|server| server.is_of(uri, runtime)) {
             return Ok(Arc::clone(server));
         }
-        let server = Arc::new(Server::new(uri, runtime, self.limits)?);
+        let server = Arc::new(Server::new(uri, handle, self.limits)?);
         // Connections of a runtime that has ended have ended with it.
         let is_full = servers.len() >= FEW_SERVERS;
         let is_over = |server: &mut Arc<Server>| {

@@ -14,6 +14,7 @@ mod held;
 mod idle;
 mod pool;
 mod replies;
+mod runtimes;
 mod slow;
 mod symptoms;
 

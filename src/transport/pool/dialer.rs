@@ -48,7 +48,7 @@ impl Dialer {
     }
 
     /// Makes a connection for the pool, in a task, as the future of the call may be held. `since` is when
-    /// the call began to look for a connection.
+    /// the call began to look for a connection. The task runs where the server's connections do.
     pub(super) fn dial(
         self: &Arc<Self>,
         server: Arc<Server>,
@@ -56,6 +56,7 @@ impl Dialer {
         maker: Option<u64>,
         since: Instant,
     ) -> Dial {
+        let runtime = server.runtime.clone();
         let dialing = Dialing {
             dialer: Arc::clone(self),
             making: Making {
@@ -65,7 +66,7 @@ impl Dialer {
             server,
             maker,
         };
-        Dial(Some(tokio::spawn(dialing.run(since))))
+        Dial(Some(runtime.spawn(dialing.run(since))))
     }
 }
 

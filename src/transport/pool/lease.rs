@@ -9,7 +9,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use idpflare_layers::{BoxError, Call, find_source};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::connection::{Connection, keep_alive};
@@ -94,16 +93,15 @@ impl Lease {
         }
         // Its task has to come to the end of the exchange first. Where the rest of the request, or of a
         // reply that nobody wants, holds that up, it is given up.
-        if let Ok(runtime) = Handle::try_current() {
-            let returning = is_complete.then(|| Returning::new(&self.server));
-            runtime.spawn(async move {
-                let ready = timeout(self.server.idle_timeout, http1.sender.ready()).await;
-                if matches!(ready, Ok(Ok(()))) {
-                    self.server.put(http1, None);
-                }
-                drop(returning);
-            });
-        }
+        let returning = is_complete.then(|| Returning::new(&self.server));
+        let runtime = self.server.runtime.clone();
+        runtime.spawn(async move {
+            let ready = timeout(self.server.idle_timeout, http1.sender.ready()).await;
+            if matches!(ready, Ok(Ok(()))) {
+                self.server.put(http1, None);
+            }
+            drop(returning);
+        });
     }
 
     /// Sends nothing more over it. Returns whether it has answered a request, or will.

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Uri};
-use tokio::runtime::Id;
+use tokio::runtime::{Handle, Id};
 use tokio::time::Instant;
 
 use super::connection::{Connection, Http1, Http2};
@@ -18,7 +18,8 @@ pub(super) type Connections = Handover<Http1, Http2>;
 /// One server, and the connections to it that one runtime drives.
 pub(in crate::transport) struct Server {
     destination: Destination,
-    runtime: Id,
+    /// All tasks for the connections run there, whichever runtime polls the call that needs them.
+    pub(super) runtime: Handle,
     host: HeaderValue,
     pub(super) idle_timeout: Duration,
     pub(super) connections: Arc<Connections>,
@@ -35,7 +36,7 @@ struct Watches {
 }
 
 impl Server {
-    pub(super) fn new(uri: &Uri, runtime: Id, limits: Limits) -> Result<Self, Unsendable> {
+    pub(super) fn new(uri: &Uri, runtime: Handle, limits: Limits) -> Result<Self, Unsendable> {
         let destination = Destination::of(uri)?;
         let limits = Limits {
             has_turns: destination.is_https(),
@@ -53,11 +54,11 @@ impl Server {
     }
 
     pub(super) fn is_of(&self, uri: &Uri, runtime: Id) -> bool {
-        self.runtime == runtime && self.destination.is_of(uri)
+        self.is_in(runtime) && self.destination.is_of(uri)
     }
 
     pub(super) fn is_in(&self, runtime: Id) -> bool {
-        self.runtime == runtime
+        self.runtime.id() == runtime
     }
 
     pub(super) fn to_uri(&self) -> Uri {
@@ -149,7 +150,7 @@ impl Server {
     fn watch_unused(self: &Arc<Self>) {
         let watch = &mut self.watches().over_unused;
         if !watch.as_ref().is_some_and(Watch::is_at_work) {
-            *watch = Watch::over_unused(self);
+            *watch = Some(Watch::over_unused(self));
         }
     }
 
@@ -157,7 +158,7 @@ impl Server {
     pub(super) fn watch_waiting(self: &Arc<Self>) {
         let watch = &mut self.watches().over_waiting;
         if !watch.as_ref().is_some_and(Watch::is_at_work) {
-            *watch = Watch::over_waiting(self);
+            *watch = Some(Watch::over_waiting(self));
         }
     }
 

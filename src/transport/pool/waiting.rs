@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use idpflare_layers::{BoxError, Timeout, TimeoutScope};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connection::{Connection, Http1, Http2};
@@ -98,9 +99,12 @@ impl Future for Waiting {
                 }
                 Step::Wait(Reason::Turn) => {
                     let since = *this.since.get_or_insert_with(Instant::now);
-                    let limit = this.limit;
-                    this.timer
-                        .get_or_insert_with(|| Box::pin(sleep_until(end(limit, since))));
+                    if this.timer.is_none() {
+                        // It may be polled outside of any runtime by now.
+                        let elsewhere = Handle::try_current().is_err();
+                        let _entered = elsewhere.then(|| this.server.runtime.enter());
+                        this.timer = Some(Box::pin(sleep_until(end(this.limit, since))));
+                    }
                 }
             }
             this.server.watch_waiting();

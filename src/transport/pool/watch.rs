@@ -1,6 +1,5 @@
 use std::sync::{Arc, Weak};
 
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, sleep_until};
 
@@ -11,20 +10,18 @@ use super::server::Server;
 pub(super) struct Watch(AbortHandle);
 
 impl Watch {
-    /// Closes connections that no call uses, until there are none. `None` outside of a runtime.
-    pub(super) fn over_unused(server: &Arc<Server>) -> Option<Self> {
-        Self::start(close_unused(Arc::downgrade(server)))
+    /// Closes connections that no call uses, until there are none.
+    pub(super) fn over_unused(server: &Arc<Server>) -> Self {
+        Self::start(server, close_unused(Arc::downgrade(server)))
     }
 
-    /// Passes on the claims of calls that are not polled, until no call waits. `None` outside of a
-    /// runtime.
-    pub(super) fn over_waiting(server: &Arc<Server>) -> Option<Self> {
-        Self::start(pass_claims_on(Arc::downgrade(server)))
+    /// Passes on the claims of calls that are not polled, until no call waits.
+    pub(super) fn over_waiting(server: &Arc<Server>) -> Self {
+        Self::start(server, pass_claims_on(Arc::downgrade(server)))
     }
 
-    fn start(task: impl Future<Output = ()> + Send + 'static) -> Option<Self> {
-        let task = Handle::try_current().ok()?.spawn(task);
-        Some(Self(task.abort_handle()))
+    fn start(server: &Server, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(server.runtime.spawn(task).abort_handle())
     }
 
     /// Its runtime may have ended before the server does.
