@@ -14,8 +14,9 @@ pub enum ImportFailure {
         /// That user.
         user_id: UserId,
     },
-    /// This user's address differs from that of the line in case, otherwise than by being in ASCII
-    /// small letters. The user is left alone whatever the policy, since it may be of another person.
+    /// This user's address may differ from that of the line in case only, and is not the line's in ASCII
+    /// small letters. Characters beyond ASCII are not compared, since servers fold them in different
+    /// ways. The user is left alone whatever the policy: the account may be of another person.
     OtherCase {
         /// That user.
         user_id: UserId,
@@ -53,7 +54,7 @@ impl fmt::Display for ImportFailure {
                 let user_id = one_line(user_id.as_str());
                 write!(
                     f,
-                    "the address of user {user_id} differs in case only; the user is left alone"
+                    "the address of user {user_id} may differ in case only; the user is left alone"
                 )
             }
             Self::NotFound => {

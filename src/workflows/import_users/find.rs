@@ -15,9 +15,10 @@ pub(super) enum Found {
     /// The user's address is this one in ASCII small letters. Only a server that has refused the
     /// address as taken (409) takes the two for the same.
     SmallLetters(Box<User>),
-    /// The user's address differs in case in another way, as far as that can be seen.
+    /// The user's address may differ in case only: ASCII letters do, and other characters are not
+    /// compared.
     OtherCase(UserId),
-    Nobody,
+    NoUser,
     /// There are more users than can be looked through.
     Unclear,
 }
@@ -27,11 +28,11 @@ pub(super) enum Found {
 pub(super) async fn find<S: HttpService>(client: &Client<S>, email: &str) -> Result<Found, Error> {
     let found = search(client, email, email).await?;
     let small = email_key(email);
-    if small == email || !matches!(found, Found::Nobody | Found::OtherCase(_)) {
+    if small == email || !matches!(found, Found::NoUser | Found::OtherCase(_)) {
         return Ok(found);
     }
     match search(client, &small, email).await? {
-        Found::Nobody => Ok(found),
+        Found::NoUser => Ok(found),
         nearer => Ok(nearer),
     }
 }
@@ -49,7 +50,7 @@ async fn search<S: HttpService>(
     let mut pager = Pager::new(client, patient(users));
     for _ in 0..PAGES {
         let Some(page) = pager.next_page().await? else {
-            return Ok(nearest.unwrap_or(Found::Nobody));
+            return Ok(nearest.unwrap_or(Found::NoUser));
         };
         for user in page.rows {
             if user.email == email {

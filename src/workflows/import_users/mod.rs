@@ -77,8 +77,8 @@ const DEFAULT_CONCURRENCY: usize = 8;
 /// Each line is a `createUser`. If the server answers that the address is taken (409), the import
 /// looks for the user that has it, and [`OnConflict`] decides. That is a user whose address is the
 /// line's, byte for byte or in ASCII small letters, as some servers keep addresses. An address that
-/// differs in case in any other way is reported ([`OtherCase`](ImportFailure::OtherCase)), and its
-/// user is left alone whatever the policy. Where the outcome of a create is not known (the reply was
+/// may differ in case only is reported ([`OtherCase`](ImportFailure::OtherCase)), and its user is left
+/// alone whatever the policy. Where the outcome of a create is not known (the reply was
 /// lost, a limit of time ran out, a 5xx came), the user is looked for, too, before it is sent again,
 /// three times at most.
 ///
@@ -213,6 +213,9 @@ impl<S, L> ImportUsers<S, L> {
 
     /// Whether to change nothing, neither users nor ledger: each line's user is looked for, and
     /// events and report say what would happen, as far as can be seen without trying.
+    ///
+    /// A dry run assumes a server that ignores case in addresses. On another server, a line that meets
+    /// an address in another case may be created by the run.
     pub fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
         self

@@ -161,7 +161,7 @@ where
         find(&self.import.client, &self.user.email).await
     }
 
-    /// What would become of it, on a server that takes addresses for the same whatever their case.
+    /// Returns the outcome that a run would have on a server that ignores case in addresses.
     async fn foresee(&self) -> Settled {
         match self.find().await {
             Ok(Found::Same(there) | Found::SmallLetters(there)) => match self.judge(&there) {
@@ -169,7 +169,7 @@ where
                 Verdict::Change(_) => Settled::with(ImportEventKind::Updated, there.id),
             },
             Ok(Found::OtherCase(user_id)) => ImportFailure::OtherCase { user_id }.into(),
-            Ok(Found::Nobody) => Settled {
+            Ok(Found::NoUser) => Settled {
                 kind: ImportEventKind::Created,
                 user_id: None,
                 ledger: Ok(()),
@@ -191,7 +191,7 @@ where
                 match self.find().await {
                     Ok(Found::Same(there)) => return self.meet(*there).await,
                     // Whether an address in another case is taken for the same, a 409 will say.
-                    Ok(Found::SmallLetters(_) | Found::OtherCase(_) | Found::Nobody) => {}
+                    Ok(Found::SmallLetters(_) | Found::OtherCase(_) | Found::NoUser) => {}
                     Ok(Found::Unclear) => return ImportFailure::NotFound.into(),
                     Err(error) => return ImportFailure::Unknown(error).into(),
                 }
@@ -219,7 +219,7 @@ where
                         Ok(Found::OtherCase(user_id)) => {
                             ImportFailure::OtherCase { user_id }.into()
                         }
-                        Ok(Found::Nobody | Found::Unclear) => ImportFailure::NotFound.into(),
+                        Ok(Found::NoUser | Found::Unclear) => ImportFailure::NotFound.into(),
                         Err(error) => ImportFailure::Refused(error).into(),
                     };
                 }
