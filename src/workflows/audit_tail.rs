@@ -139,7 +139,7 @@ pub struct AuditTail<S: HttpService = BoxService> {
     /// The start of the tail: it never goes back behind that.
     not_before: Option<Millis>,
     progress: AuditCheckpoint,
-    /// What the reading has found.
+    /// The entries of the reading that are dated ahead.
     ahead: Ahead,
     sweep: Option<Sweep<S>>,
     /// What is to be told before anything else is done.

@@ -89,8 +89,8 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 ///
 /// | dropped | what is left | where the next run starts from |
 /// |---|---|---|
-/// | before or while the key is created | perhaps a key that nobody knows | the old key |
-/// | while it is probed | a key that nobody knows | the old key |
+/// | before or while the key is created | perhaps a key whose secret is lost | the old key |
+/// | while it is probed | a key whose secret is lost | the old key |
 /// | while it is stored | a key that only the store may know | the key that is in the store |
 /// | after that | the old key besides the new one | the new key |
 ///

@@ -5,7 +5,7 @@ use super::now::Now;
 /// By how much the clocks of one server may differ, in milliseconds.
 const SKEW: Millis = 60_000;
 
-/// What one reading has found that is dated ahead.
+/// The entries of one reading that are dated ahead.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     entries: usize,

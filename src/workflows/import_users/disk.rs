@@ -2,10 +2,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// How the disk is waited for. Only tests have another than the system's.
+/// The ways to wait for the disk. Only tests replace those of the system.
 pub(super) struct Disk {
     pub(super) sync_data: fn(&File) -> io::Result<()>,
-    /// Has the disk know the name of a new file, too.
+    /// Brings the name of a new file to the disk.
     pub(super) sync_folder: fn(&Path) -> io::Result<()>,
 }
 

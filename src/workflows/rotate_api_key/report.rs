@@ -210,7 +210,7 @@ impl fmt::Display for RotateApiKeyReport {
                 write!(f, "\n  {:<18}{}", "perhaps created", All(keys))?;
             }
             Suspects::Unknown(reason) => {
-                write!(f, "\n  a key that nobody knows may be there: {reason}")?;
+                write!(f, "\n  a key whose secret is lost may be there: {reason}")?;
             }
         }
         if !self.leftovers.is_empty() {
