@@ -241,15 +241,17 @@ struct Announcement {
 }
 
 impl Announcement {
-    /// Tells all, and tries again for as long as the pause lasts: who knows of it makes no calls, which
-    /// could notice that the backend is back.
+    /// Tells all, and tries again for as long as the pause lasts and the limiter is there: a limiter that
+    /// is paused makes no calls, which could notice that the backend is back. If it is gone, the backend
+    /// is asked once.
     async fn make(mut self) {
         let retry = Retry::new();
         for failures in 1.. {
             let left = self.until.saturating_duration_since(Instant::now());
-            let is_over =
-                left.is_zero() || self.look(|source, until| source.announces(until)) == Some(false);
-            if is_over {
+            let is_open = self
+                .look(|source, until| source.announces(until))
+                .unwrap_or(failures == 1);
+            if left.is_zero() || !is_open {
                 return;
             }
             let rate = self.quota.granted_rate();

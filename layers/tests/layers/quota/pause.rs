@@ -197,3 +197,26 @@ async fn what_is_given_back_in_a_pause_is_no_burst_after_it() {
     let waits = lease.permits().iter().map(|from| *from - lease.now());
     assert!(waits.eq((0..9).map(|number| number * second)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limiter_that_is_gone_announces_its_pause_once_at_the_most() {
+    for trouble in [
+        Trouble::Fails(QuotaFailure::Connection),
+        Trouble::Hangs,
+        Trouble::None,
+    ] {
+        let net = Net::new(MILLI);
+        net.set(trouble);
+        let told = Told::default();
+        let quota = net.quota(rate(100, 10), WhenAway::FailClosed);
+        let limiter = RateLimiter::from(quota.recorder(told.clone()));
+        limiter.pause(Duration::from_secs(60));
+        drop(limiter);
+        sleep(Duration::from_secs(60)).await;
+        let told = told.take();
+        assert!(
+            matches!(told[..], [(QuotaQuestion::Pause, ..)]),
+            "{trouble:?}: {told:?}"
+        );
+    }
+}
