@@ -109,6 +109,7 @@ impl Service<Request<Full<Bytes>>> for Transport {
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> TransportFuture {
+        // Layers of a stack of one's own may have added some.
         reserved::remove_from(request.headers_mut());
         let connecting = Call::of(&request).map(Call::connecting);
         let pool = Arc::clone(&self.pool);

@@ -90,6 +90,7 @@ where
             };
         }
         let headers = request.headers_mut();
+        // Transports of another make do not remove them.
         reserved::remove_from(headers);
         headers
             .entry(USER_AGENT)

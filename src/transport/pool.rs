@@ -40,7 +40,6 @@ const PATIENCE: u32 = 4;
 pub(super) struct Pool {
     servers: Mutex<Vec<Arc<Server>>>,
     dialer: Arc<Dialer>,
-    connect_timeout: Duration,
     limits: Limits,
 }
 
@@ -56,7 +55,6 @@ impl Pool {
         Self {
             servers: Mutex::default(),
             dialer: Arc::new(Dialer::new(connector, connect_timeout)),
-            connect_timeout,
             limits: Limits {
                 connections: max_connections,
                 patience: connect_timeout / PATIENCE,
@@ -98,7 +96,7 @@ impl Pool {
             None => {
                 let dialer = Arc::clone(&self.dialer);
                 let server = Arc::clone(server);
-                Box::pin(Waiting::new(server, dialer, self.connect_timeout)).await
+                Box::pin(Waiting::new(server, dialer)).await
             }
         }
     }

@@ -30,11 +30,11 @@ const STREAMS_BEFORE_SETTINGS: usize = 1;
 pub(super) struct Dialer {
     connector: Connector,
     http1: http1::Builder,
-    limit: Duration,
+    /// How long a call may take to come to a connection.
+    pub(super) limit: Duration,
 }
 
 impl Dialer {
-    /// `limit` is how long a call may take to come to a connection.
     pub(super) fn new(connector: Connector, limit: Duration) -> Self {
         let mut http1 = http1::Builder::new();
         // Most requests are a head alone, and a body is short enough to be copied behind one: a plain

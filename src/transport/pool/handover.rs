@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
-use super::line::{Keep, Limits, Line, Step, Wakes};
+use super::line::{Keep, Limits, Line, Step, Taken, Wakes};
 
 /// Connections of one server, and the calls that wait for one. Each operation holds the lock once. Wakers
 /// are woken and dropped, and connections dropped, after that: any of it may run code that comes back here.
@@ -28,7 +28,7 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
     }
 
     /// Takes a connection that is left after all claims.
-    pub(super) fn take(&self) -> Option<Step<E, S>> {
+    pub(super) fn take(&self) -> Option<Taken<E, S>> {
         self.change(Line::take)
     }
 
@@ -95,6 +95,11 @@ impl<E: Keep, S: Keep + Clone> Handover<E, S> {
     /// When the time of the next unused connection is over; `None` if there is none.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.lock().next_expiry(Instant::now())
+    }
+
+    /// How long an unused connection is kept at most.
+    pub(super) fn idle(&self) -> Duration {
+        self.lock().idle()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Line<E, S>, Instant, &mut Wakes<E, S>) -> T) -> T {

@@ -96,7 +96,7 @@ impl Lease {
         let returning = is_complete.then(|| Returning::new(&self.server));
         let runtime = self.server.runtime.clone();
         runtime.spawn(async move {
-            let ready = timeout(self.server.idle_timeout, http1.sender.ready()).await;
+            let ready = timeout(self.server.connections.idle(), http1.sender.ready()).await;
             if matches!(ready, Ok(Ok(()))) {
                 self.server.put(http1, None);
             }

@@ -32,6 +32,14 @@ pub(super) struct Limits {
     pub(super) has_turns: bool,
 }
 
+/// A connection that is there and that no call waits for.
+pub(super) enum Taken<E, S> {
+    /// For one call alone.
+    Exclusive(E),
+    /// For all calls.
+    Shared(S),
+}
+
 /// The answer to a call that is polled.
 pub(super) enum Step<E, S> {
     /// A connection for this call alone.
@@ -119,11 +127,11 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     }
 
     /// Takes a connection for a call that does not wait yet.
-    pub(super) fn take(&mut self, now: Instant, wakes: &mut Wakes<E, S>) -> Option<Step<E, S>> {
+    pub(super) fn take(&mut self, now: Instant, wakes: &mut Wakes<E, S>) -> Option<Taken<E, S>> {
         if let Some(shared) = self.shared(now, wakes).cloned() {
-            return Some(Step::Shared(shared));
+            return Some(Taken::Shared(shared));
         }
-        self.unclaimed(now, wakes).map(Step::Exclusive)
+        self.unclaimed(now, wakes).map(Taken::Exclusive)
     }
 
     /// Takes a connection for a waiter, or lets it make one. Without a ticket, or with one that was
@@ -233,6 +241,10 @@ impl<E: Keep, S: Keep + Clone> Line<E, S> {
     pub(super) fn forget(&mut self, is_it: impl Fn(&S) -> bool, wakes: &mut Wakes<E, S>) {
         let forgotten = self.shared.take_if(|shared| is_it(&shared.connection));
         wakes.close_shared(forgotten.map(|shared| shared.connection));
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        self.limits.idle
     }
 
     pub(super) fn has_waiting(&self) -> bool {

@@ -1,6 +1,5 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use http::{HeaderValue, Request, Uri};
 use tokio::runtime::{Handle, Id};
@@ -9,7 +8,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, Http1, Http2};
 use super::handover::{Handover, Place};
 use super::lease::Lease;
-use super::line::{Limits, Step};
+use super::line::{Limits, Taken};
 use super::watch::Watch;
 use crate::transport::destination::{Destination, Unsendable};
 
@@ -21,7 +20,6 @@ pub(in crate::transport) struct Server {
     /// All tasks for the connections run there, whichever runtime polls the call that needs them.
     pub(super) runtime: Handle,
     host: HeaderValue,
-    pub(super) idle_timeout: Duration,
     pub(super) connections: Arc<Connections>,
     last_number: AtomicU64,
     /// Taken before the lock of `connections`. No connection is dropped under it.
@@ -46,7 +44,6 @@ impl Server {
             host: destination.to_host()?,
             destination,
             runtime,
-            idle_timeout: limits.idle,
             connections: Arc::new(Handover::new(limits)),
             last_number: AtomicU64::new(0),
             watches: Mutex::default(),
@@ -76,9 +73,8 @@ impl Server {
     /// A connection that is there and that no call waits for.
     pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
         match self.connections.take()? {
-            Step::Exclusive(connection) => Some(self.lease(Connection::Http1(connection))),
-            Step::Shared(connection) => Some(self.lease(Connection::Http2(connection))),
-            _ => None,
+            Taken::Exclusive(connection) => Some(self.lease(Connection::Http1(connection))),
+            Taken::Shared(connection) => Some(self.lease(Connection::Http2(connection))),
         }
     }
 

@@ -22,7 +22,6 @@ pub(super) struct Waiting {
     dialer: Arc<Dialer>,
     place: Place<Http1, Http2>,
     dial: Option<Dial>,
-    limit: Duration,
     /// When its time for connecting began: its turn and its own attempt together. There is none while it
     /// waits at the maximum number of connections.
     since: Option<Instant>,
@@ -31,14 +30,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// `limit` is how long the call may take to come to a connection.
-    pub(super) fn new(server: Arc<Server>, dialer: Arc<Dialer>, limit: Duration) -> Self {
+    pub(super) fn new(server: Arc<Server>, dialer: Arc<Dialer>) -> Self {
         Self {
             place: server.place(),
             server,
             dialer,
             dial: None,
-            limit,
             since: None,
             timer: None,
         }
@@ -69,7 +66,7 @@ impl Waiting {
             return Poll::Pending;
         };
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(timed_out(self.limit, since)))
+        Poll::Ready(Err(timed_out(self.dialer.limit, since)))
     }
 }
 
@@ -103,7 +100,7 @@ impl Future for Waiting {
                         // It may be polled outside of any runtime by now.
                         let elsewhere = Handle::try_current().is_err();
                         let _entered = elsewhere.then(|| this.server.runtime.enter());
-                        this.timer = Some(Box::pin(sleep_until(end(this.limit, since))));
+                        this.timer = Some(Box::pin(sleep_until(end(this.dialer.limit, since))));
                     }
                 }
             }
