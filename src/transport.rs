@@ -47,7 +47,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// rest is for layers. It must be called in a Tokio runtime with I/O and time.
 ///
 /// A request that was not sent because its connection ended is sent over another one at once, if that
-/// connection has answered others. HTTP/2 servers end connections this way (GOAWAY), nginx after 1,000
+/// connection has answered others. So is one that may be repeated and that waited for a stream; a create
+/// without a body has an unknown outcome then. HTTP/2 servers end connections this way (GOAWAY), nginx after 1,000
 /// requests. No layer sees it, so it takes no attempt and no budget. Until an HTTP/2 server says how
 /// many streams it allows, one is opened.
 ///

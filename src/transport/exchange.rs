@@ -8,20 +8,24 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use idpflare_layers::{BoxError, Call, Connecting, Timeout, TransportError, find_source};
+use idpflare_layers::{
+    BoxError, Call, Connecting, Operation, RetryOverride, Safety, Timeout, TransportError,
+    find_source,
+};
 
 use super::body::Arriving;
 use super::destination::Unsendable;
-use super::pool::{Lease, Pool, SendError};
+use super::pool::{Lease, Pool};
 use super::tls;
 use crate::ReplyBody;
 
 /// Sends one request, and waits for the head of its reply.
 ///
 /// A request that was not sent, because its connection ended, is sent over another one at once, where
-/// its connection has answered others: it ended as connections do. There is no limit but the call's
-/// time, since each repeat takes another reply of the server. Otherwise it is for layers to repeat it,
-/// with their waits and budgets.
+/// its connection has answered others: it ended as connections do. So is one that may be repeated, where
+/// its connection dropped it and does not say more. There is no limit but the call's time, since each
+/// repeat takes another reply of the server. Otherwise it is for layers to repeat it, with their waits
+/// and budgets.
 pub(super) async fn exchange(
     pool: Arc<Pool>,
     mut request: Request<Full<Bytes>>,
@@ -32,6 +36,8 @@ pub(super) async fn exchange(
         Ok(server) => server,
         Err(error) => return Err(typed(TransportError::not_sent(error.into()), true)),
     };
+    let safety = Operation::of(&request).map_or(Safety::Once, |operation| operation.safety);
+    let is_once = RetryOverride::of(&request).safety_or(safety) == Safety::Once;
     let call = connecting.as_ref().map(Connecting::call).cloned();
     loop {
         let lease = pool.lease(&server).await;
@@ -39,12 +45,13 @@ pub(super) async fn exchange(
             connecting.done();
         }
         let mut lease = lease.map_err(unconnected)?;
-        match lease.send(&mut request, call.as_ref()).await {
+        let failed = match lease.send(&mut request, is_once, call.as_ref()).await {
             Ok(reply) => return Ok(arrived(reply, lease, call)),
-            Err(SendError { error, unsent }) => match unsent {
-                Some(unsent) if Box::pin(pool.has_served(lease)).await => request = unsent,
-                unsent => return Err(interrupted(error, unsent.is_some())),
-            },
+            Err(failed) => failed,
+        };
+        match failed.again {
+            Some(again) if Box::pin(pool.has_served(lease)).await => request = again,
+            _ => return Err(interrupted(failed.error, failed.is_unsent)),
         }
     }
 }

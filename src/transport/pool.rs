@@ -4,6 +4,7 @@
 //! over HTTP/2 one is enough for all; a caller learns only through a channel for each call that its
 //! request was given to a connection; and a good part of what a small call costs is spent there.
 
+mod claim;
 mod connection;
 mod dialer;
 mod driver;
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 use super::connector::Connector;
 use super::destination::Unsendable;
 use dialer::Dialer;
-pub(super) use lease::{Lease, SendError};
+pub(super) use lease::Lease;
 use line::Limits;
 pub(super) use server::Server;
 use waiting::Waiting;
@@ -106,6 +107,9 @@ impl Pool {
     /// first reply is waited for, but not for long, as its caller may not ask for it.
     pub(super) async fn has_served(&self, lease: Lease) -> bool {
         let answered = lease.discard();
+        if Handle::try_current().is_err() {
+            return false;
+        }
         timeout(self.limits.patience, answered).await == Ok(true)
     }
 }

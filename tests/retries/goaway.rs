@@ -51,17 +51,17 @@ struct Counts {
     refused: AtomicUsize,
 }
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+pub(crate) type Stream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
 /// A client with the default policy of a server with these limits.
 async fn connected(limits: Limits) -> (Client, Arc<Counts>) {
@@ -166,7 +166,7 @@ async fn serve(stream: Stream, limits: Limits, counts: &Counts) -> std::io::Resu
 }
 
 /// A reply of 200 (RFC 7541, appendix A, index 8) with a user.
-fn reply(id: u32) -> Vec<u8> {
+pub(crate) fn reply(id: u32) -> Vec<u8> {
     let http1 = user();
     let (_, body) = http1.split_once("\r\n\r\n").expect("a head");
     let mut frames = frame(HEADERS, END_HEADERS, id, &[0x88]);
@@ -175,7 +175,7 @@ fn reply(id: u32) -> Vec<u8> {
 }
 
 /// RFC 9113, section 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()

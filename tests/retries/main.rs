@@ -12,6 +12,7 @@ mod http2;
 mod pool;
 mod server;
 mod statuses;
+mod two_step_goaway;
 
 use std::time::Duration;
 

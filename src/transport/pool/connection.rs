@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::watch;
 
+use super::claim::Claimed;
 use super::driver::End;
 use super::line::Keep;
 use crate::transport::socket::{SocketHandle, Unread};
@@ -33,9 +34,9 @@ pub(super) enum Connection {
 
 pub(super) type Http1Sender = http1::SendRequest<Full<Bytes>>;
 
-pub(super) type Http2Sender = http2::SendRequest<Full<Bytes>>;
+pub(super) type Http2Sender = http2::SendRequest<Claimed>;
 
-type Outcome = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
+type Outcome = Result<Response<Incoming>, TrySendError<Request<Claimed>>>;
 
 pub(super) struct Http1 {
     pub(super) sender: Http1Sender,
@@ -87,17 +88,10 @@ impl Http2 {
     /// Sends a request, unless the connection has ended.
     pub(super) fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<Claimed>,
     ) -> Option<impl Future<Output = Outcome> + use<>> {
         let sender = &mut self.sender;
         self.end.enqueue(|| sender.try_send_request(request))
-    }
-
-    /// Whether the request that failed with `error` is one that was dropped before its stream was
-    /// opened.
-    pub(super) fn has_dropped(&self, error: &hyper::Error) -> bool {
-        // It is the only error of this kind that hyper has for requests like ours.
-        error.is_user() && self.end.take_dropped()
     }
 
     /// A reply has come over it.

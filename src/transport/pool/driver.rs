@@ -1,12 +1,14 @@
 //! One task for an HTTP/2 connection.
 //!
-//! hyper makes two: one reads and writes frames, the other opens streams for requests. When a
-//! connection ends, the second one drops the request whose stream has no room yet, and does not say
-//! whether that stream was opened meanwhile. Here both run in one task, and the second one is polled
-//! after each poll of the first one, so that it was not.
+//! hyper makes two: one reads and writes frames, the other hands requests to h2. If GOAWAY arrives while
+//! the second one is at work, the request of that moment fails with it as if its stream were above the
+//! last one, though h2 sends it. Here both run in one task, in which no frame arrives meanwhile.
+//!
+//! When a connection ends, the second one drops the request whose stream has no room yet, but h2 keeps
+//! that stream: its head may be written before, or later, when there is room. Only the body, which is
+//! dropped as well, proves that the request was not sent: see [`Claimed`](super::claim::Claimed).
 
 use std::future::poll_fn;
-use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,36 +22,21 @@ use hyper::rt;
 /// about to be dropped: one that another thread puts there meanwhile would be left behind, and its caller
 /// never woken. The queue itself is dropped without the lock, since that wakes callers.
 #[derive(Clone, Default)]
-pub(super) struct End(Arc<Mutex<Ending>>);
-
-#[derive(Default)]
-struct Ending {
-    is_over: bool,
-    has_dropped: bool,
-}
+pub(super) struct End(Arc<Mutex<bool>>);
 
 impl End {
     /// Puts a request into the queue, unless that is gone.
     pub(super) fn enqueue<T>(&self, enqueue: impl FnOnce() -> T) -> Option<T> {
-        let ending = self.lock();
-        (!ending.is_over).then(enqueue)
-    }
-
-    /// Whether a request may have been dropped whose stream was not opened. Says so once, as there is
-    /// one at most.
-    pub(super) fn take_dropped(&self) -> bool {
-        mem::take(&mut self.lock().has_dropped)
+        let is_over = self.lock();
+        (!*is_over).then(enqueue)
     }
 
     /// Nothing is put into the queue from now on.
     fn close(&self) {
-        *self.lock() = Ending {
-            is_over: true,
-            has_dropped: true,
-        };
+        *self.lock() = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ending> {
+    fn lock(&self) -> MutexGuard<'_, bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,10 +7,10 @@ use futures_util::future::Either;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use idpflare_layers::{BoxError, Call, find_source};
 use tokio::time::timeout;
 
+use super::claim::Claimed;
 use super::connection::{Connection, keep_alive};
 use super::server::Server;
 
@@ -23,8 +23,10 @@ pub(in crate::transport) struct Lease {
 /// No reply came to a request.
 pub(in crate::transport) struct SendError {
     pub(in crate::transport) error: BoxError,
-    /// The request, where the server has not processed it.
-    pub(in crate::transport) unsent: Option<Request<Full<Bytes>>>,
+    /// Whether it is certain that the server has not processed the request.
+    pub(in crate::transport) is_unsent: bool,
+    /// The request, where the end of its connection is a reason to send it again.
+    pub(in crate::transport) again: Option<Request<Full<Bytes>>>,
 }
 
 impl Lease {
@@ -32,19 +34,26 @@ impl Lease {
         Self { connection, server }
     }
 
-    /// Sends the request, which is taken away, and waits for the head of its reply.
+    /// Sends the request, which is taken away, and waits for the head of its reply. `is_once` is whether
+    /// a repeat may act twice.
     pub(in crate::transport) async fn send(
         &mut self,
         request: &mut Request<Full<Bytes>>,
+        is_once: bool,
         call: Option<&Call>,
     ) -> Result<Response<Incoming>, SendError> {
         match &mut self.connection {
             Connection::Http1(http1) => {
                 self.server.address_http1(request);
                 let sending = http1.sender.try_send_request(mem::take(request));
-                let outcome = sending
-                    .await
-                    .map_err(|error| SendError::of(error, |_| None))?;
+                let outcome = sending.await.map_err(|mut error| {
+                    let again = error.take_message();
+                    SendError {
+                        is_unsent: again.is_some(),
+                        again,
+                        error: error.into_error().into(),
+                    }
+                })?;
                 http1.has_answered = true;
                 if let Some(keep) = keep_alive(outcome.headers()) {
                     http1.keep = keep;
@@ -54,9 +63,15 @@ impl Lease {
             Connection::Http2(http2) => {
                 self.server.address_http2(request);
                 let copy = copy_of(request);
-                let Some(sending) = http2.send(mem::take(request)) else {
+                let (head, body) = mem::take(request).into_parts();
+                let (body, claim) = Claimed::new(body);
+                let Some(sending) = http2.send(Request::from_parts(head, body)) else {
                     self.server.forget(http2.number);
-                    return Err(SendError::ended(copy));
+                    return Err(SendError {
+                        error: "the connection has ended".into(),
+                        is_unsent: true,
+                        again: Some(copy),
+                    });
                 };
                 let mut unanswered = Unanswered {
                     server: &self.server,
@@ -69,9 +84,18 @@ impl Lease {
                     if !is_of_one_stream(error.error()) {
                         self.server.forget(http2.number);
                     }
-                    SendError::of(error, |error| {
-                        (is_unsent(error) || http2.has_dropped(error)).then_some(copy)
-                    })
+                    // The connection dropped it: hyper has no other error of this kind for requests
+                    // like ours.
+                    let is_dropped = error.error().is_user();
+                    let is_unsent = error.message().is_some()
+                        || is_unsent(error.error())
+                        || (is_dropped && claim.is_some_and(|claim| claim.take()));
+                    let is_repeated = is_unsent || (is_dropped && !is_once);
+                    SendError {
+                        is_unsent,
+                        again: is_repeated.then_some(copy),
+                        error: error.into_error().into(),
+                    }
                 })?;
                 http2.answers();
                 Ok(reply)
@@ -112,28 +136,6 @@ impl Lease {
                 self.server.forget(http2.number);
                 Either::Right(http2.answered())
             }
-        }
-    }
-}
-
-impl SendError {
-    /// `unsent` is for a request that hyper does not give back.
-    fn of(
-        mut error: TrySendError<Request<Full<Bytes>>>,
-        unsent: impl FnOnce(&hyper::Error) -> Option<Request<Full<Bytes>>>,
-    ) -> Self {
-        let given_back = error.take_message();
-        let error = error.into_error();
-        let unsent = given_back.or_else(|| unsent(&error));
-        let error = error.into();
-        Self { error, unsent }
-    }
-
-    /// The connection had ended before the request was sent.
-    fn ended(unsent: Request<Full<Bytes>>) -> Self {
-        Self {
-            error: "the connection has ended".into(),
-            unsent: Some(unsent),
         }
     }
 }
