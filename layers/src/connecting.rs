@@ -32,7 +32,7 @@ impl Call {
     /// }
     /// ```
     pub async fn while_connecting<F: Future>(&self, connect: F) -> F::Output {
-        let connecting = self.connecting();
+        let mut connecting = self.connecting();
         let connection = connect.await;
         connecting.done();
         connection
@@ -92,8 +92,13 @@ impl Connecting {
     }
 
     /// There is a connection, or something failed, which an error tells more of.
-    pub fn done(mut self) {
+    pub fn done(&mut self) {
         self.is_done = true;
+    }
+
+    /// The request was certainly not sent over that connection, and another one is looked for.
+    pub fn again(&mut self) {
+        self.is_done = false;
     }
 }
 

@@ -306,6 +306,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_send_that_looks_for_another_connection_did_not_happen() {
+        for (again, delivery) in [(false, Delivery::Unknown), (true, Delivery::NotSent)] {
+            let call = Call::new();
+            call.begin_send();
+            let mut connecting = call.connecting();
+            connecting.done();
+            if again {
+                connecting.again();
+            }
+            call.drop_send(1, || drop(connecting));
+            assert_eq!(call.delivery(), delivery);
+        }
+    }
+
     #[tokio::test]
     async fn one_of_two_sends_that_is_given_up_says_nothing_of_the_other() {
         let call = Call::new();

@@ -41,7 +41,7 @@ pub(super) async fn exchange(
     let call = connecting.as_ref().map(Connecting::call).cloned();
     loop {
         let lease = pool.lease(&server).await;
-        if let Some(connecting) = connecting.take() {
+        if let Some(connecting) = &mut connecting {
             connecting.done();
         }
         let mut lease = lease.map_err(unconnected)?;
@@ -49,9 +49,23 @@ pub(super) async fn exchange(
             Ok(reply) => return Ok(arrived(reply, lease, call)),
             Err(failed) => failed,
         };
-        match failed.again {
-            Some(again) if Box::pin(pool.has_served(lease)).await => request = again,
-            _ => return Err(interrupted(failed.error, failed.is_unsent)),
+        let is_again = match failed.again {
+            Some(again) => {
+                request = again;
+                if failed.is_unsent
+                    && let Some(connecting) = &mut connecting
+                {
+                    connecting.again();
+                }
+                Box::pin(pool.has_served(lease)).await
+            }
+            None => false,
+        };
+        if !is_again {
+            if let Some(connecting) = &mut connecting {
+                connecting.done();
+            }
+            return Err(interrupted(failed.error, failed.is_unsent));
         }
     }
 }

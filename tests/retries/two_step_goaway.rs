@@ -29,6 +29,8 @@ enum End {
     Together,
     /// The reply some time after GOAWAY.
     ReplyLater,
+    /// GOAWAY and no reply.
+    NoReply,
 }
 
 struct Server {
@@ -49,7 +51,9 @@ impl Server {
         let (acceptor, listener) = listen(&ca, "localhost", &["h2"], None).await;
         let address = listener.local_addr().expect("an address");
         let (has_ended, ended) = mpsc::unbounded_channel();
-        let transport = trusting(&ca).build().expect("a transport");
+        // A quarter of it is how long the first reply is waited for.
+        let transport = trusting(&ca).connect_timeout(4 * LIMIT).build();
+        let transport = transport.expect("a transport");
         let client = Client::builder(at("localhost", address)).api_key("idk_test");
         let server = Self {
             client: client.build_with(transport).expect("a client"),
@@ -147,6 +151,7 @@ async fn serve(
                 sleep(WAITING).await;
                 stream.write_all(&reply(id)).await?;
             }
+            End::NoReply => stream.write_all(&goaway).await?,
         }
     }
 }
@@ -180,6 +185,26 @@ async fn a_read_that_waits_for_a_stream_succeeds() {
         let (outcome, _) = server.performed(GetUser::new("u")).await;
         outcome.expect("a user");
     }
+}
+
+/// It waits for a reply to another call, which shows that the server is at work.
+#[tokio::test]
+async fn a_create_that_looks_for_another_connection_was_not_sent() {
+    let server = Server::new(End::NoReply).await;
+    let client = server.client.clone();
+    let first = tokio::spawn(async move { client.send(GetUser::new("u")).await });
+    server.arrived.notified().await;
+    let limit = CallOptions::new().deadline(10 * WAITING);
+    let create = server.client.send(CreateUser::new("a@b.c").with(limit));
+    let end = async {
+        sleep(WAITING).await;
+        server.end.notify_one();
+    };
+    let (outcome, ()) = tokio::join!(create, end);
+    let error = outcome.expect_err("its deadline is over");
+    assert_eq!(error.delivery(), Delivery::NotSent, "{error:?}");
+    assert_eq!(server.performed.load(Ordering::SeqCst), 0);
+    first.abort();
 }
 
 /// The connection ends, and its runtime before anything else happens there. hyper says the same of a
