@@ -125,8 +125,8 @@ impl fmt::Debug for Transport {
 }
 
 /// The future of [`Transport`]. Dropped while it looks for a connection, be it the first one or another
-/// one, it leaves the send as one that did not happen. Where a limit of time gave it up later, what is sent next goes over another
-/// connection.
+/// one, it leaves the send as one that did not happen. Where a limit of time gave it up later, what is
+/// sent next goes over another connection.
 pub struct TransportFuture(
     Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, BoxError>> + Send>>,
 );

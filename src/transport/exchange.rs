@@ -39,34 +39,38 @@ pub(super) async fn exchange(
     let safety = Operation::of(&request).map_or(Safety::Once, |operation| operation.safety);
     let is_once = RetryOverride::of(&request).safety_or(safety) == Safety::Once;
     let call = connecting.as_ref().map(Connecting::call).cloned();
+    // A send that may have arrived, though the request was sent again.
+    let mut lost = None;
     loop {
         let lease = pool.lease(&server).await;
-        if let Some(connecting) = &mut connecting {
-            connecting.done();
-        }
-        let mut lease = lease.map_err(unconnected)?;
+        connecting.iter_mut().for_each(Connecting::done);
+        let mut lease = match lease {
+            Ok(lease) => lease,
+            Err(error) => {
+                return Err(
+                    lost.map_or_else(|| unconnected(error), |lost| interrupted(lost, false))
+                );
+            }
+        };
         let failed = match lease.send(&mut request, is_once, call.as_ref()).await {
             Ok(reply) => return Ok(arrived(reply, lease, call)),
             Err(failed) => failed,
         };
-        let is_again = match failed.again {
-            Some(again) => {
-                request = again;
-                if failed.is_unsent
-                    && let Some(connecting) = &mut connecting
-                {
-                    connecting.again();
+        let is_unsent = failed.is_unsent && lost.is_none();
+        if let Some(again) = failed.again {
+            request = again;
+            if is_unsent {
+                connecting.iter_mut().for_each(Connecting::again);
+            }
+            if Box::pin(pool.has_served(lease)).await {
+                if !failed.is_unsent {
+                    lost = Some(failed.error);
                 }
-                Box::pin(pool.has_served(lease)).await
+                continue;
             }
-            None => false,
-        };
-        if !is_again {
-            if let Some(connecting) = &mut connecting {
-                connecting.done();
-            }
-            return Err(interrupted(failed.error, failed.is_unsent));
+            connecting.iter_mut().for_each(Connecting::done);
         }
+        return Err(interrupted(failed.error, is_unsent));
     }
 }
 

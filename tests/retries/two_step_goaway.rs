@@ -23,10 +23,12 @@ const LIMIT: Duration = Duration::from_secs(20);
 const WAITING: Duration = Duration::from_millis(200);
 
 /// How the first connection goes on when its first request has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     /// The reply and GOAWAY in one write.
     Together,
+    /// The same, and the server listens no more.
+    TogetherAndLast,
     /// The reply some time after GOAWAY.
     ReplyLater,
     /// GOAWAY and no reply.
@@ -73,6 +75,9 @@ impl Server {
                 let _ = serve(first, Some((end, arrived, may_end)), &count).await;
                 let _ = has_ended.send(());
             });
+            if end == End::TogetherAndLast {
+                return;
+            }
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, count) = (acceptor.clone(), Arc::clone(&performed));
                 tokio::spawn(async move {
@@ -144,7 +149,9 @@ async fn serve(
         let highest = [(u32::MAX >> 1).to_be_bytes(), [0; 4]].concat();
         let goaway = frame(GOAWAY, 0, 0, &highest);
         match end {
-            End::Together => stream.write_all(&[reply(id), goaway].concat()).await?,
+            End::Together | End::TogetherAndLast => {
+                stream.write_all(&[reply(id), goaway].concat()).await?
+            }
             End::ReplyLater => {
                 stream.write_all(&goaway).await?;
                 stream.flush().await?;
@@ -185,6 +192,16 @@ async fn a_read_that_waits_for_a_stream_succeeds() {
         let (outcome, _) = server.performed(GetUser::new("u")).await;
         outcome.expect("a user");
     }
+}
+
+/// The second connection says nothing of what went over the first one.
+#[tokio::test]
+async fn a_delete_that_waits_for_a_stream_may_have_been_sent() {
+    let server = Server::new(End::TogetherAndLast).await;
+    let once = CallOptions::new().attempts(1);
+    let (outcome, _) = server.performed(DeleteUser::new("u").with(once)).await;
+    let error = outcome.expect_err("there is no other connection");
+    assert_eq!(error.delivery(), Delivery::Unknown, "{error:?}");
 }
 
 /// It waits for a reply to another call, which shows that the server is at work.
