@@ -150,7 +150,7 @@ async fn serve(
         let goaway = frame(GOAWAY, 0, 0, &highest);
         match end {
             End::Together | End::TogetherAndLast => {
-                stream.write_all(&[reply(id), goaway].concat()).await?
+                stream.write_all(&[reply(id), goaway].concat()).await?;
             }
             End::ReplyLater => {
                 stream.write_all(&goaway).await?;
