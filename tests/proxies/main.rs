@@ -19,6 +19,7 @@ mod tls;
 mod upstream;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The tests: name, and a function that runs it.
 macro_rules! tests {
@@ -90,11 +91,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a test waits for may never come if the client fails.
+const LIMIT: Duration = Duration::from_secs(300);
+
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(test);
+        .block_on(async { tokio::time::timeout(LIMIT, test).await })
+        .expect("a test that ends");
 }

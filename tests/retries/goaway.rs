@@ -251,8 +251,8 @@ async fn a_call_without_a_reply_does_not_hold_those_above_a_goaway() {
     }
     let started = Instant::now();
     client.send(CreateUser::new("a@b.c")).await.expect("a user");
-    // The second wait is that of the retry.
-    assert!(started.elapsed() < Duration::from_secs(5));
+    // It goes on by itself, and not because its first attempt reached its limit of 10 s.
+    assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(counts.connections.load(Ordering::SeqCst), 2);
 }
 
